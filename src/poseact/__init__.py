@@ -1,0 +1,40 @@
+"""poseact: 2D and 3D human pose and action recognition from pictures and video, in one pass.
+
+>>> import poseact                                              # doctest: +SKIP
+>>> for result in poseact.predict("walk.mp4"):                  # doctest: +SKIP
+...     print(result.time_s, result.people[0].xy)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poseact.layouts import Layout
+    from poseact.predictor import Predictor, predict
+    from poseact.types import Person, Result
+    from poseact.weights import load
+
+__version__ = "0.1.0"
+__all__ = ["Layout", "Person", "Predictor", "Result", "__version__", "load", "predict"]
+
+_HOME = {
+    "Layout": "poseact.layouts",
+    "Person": "poseact.types",
+    "Predictor": "poseact.predictor",
+    "Result": "poseact.types",
+    "load": "poseact.weights",
+    "predict": "poseact.predictor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that `import poseact` costs nothing."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'poseact' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

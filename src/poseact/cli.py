@@ -1,0 +1,352 @@
+"""The command line, `poseact COMMAND`: what is parsed here is done in other rooms.
+
+Expected errors are one line on stderr and exit status 2; Ctrl-C is 130. Nothing half-written stays.
+Heavy imports are inside the commands, so that `poseact --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, Suppress, arg, subcommand
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from poseact.types import Record
+
+EXPECTED = (ValueError, OSError, ImportError)
+"""Errors whose message says all that is needed."""
+
+Out = Annotated[Path, arg(aliases=["-o"])]
+Exit = Annotated[tuple[int, int] | None, arg(metavar="PYRAMID LEVEL")]
+Box = Annotated[tuple[float, float, float, float] | None, arg(metavar="X0 Y0 X1 Y1")]
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Poses and actions of a picture, folder, glob, video, URL or camera."""
+
+    source: Annotated[Positional[str], arg(metavar="IN")]
+    """File, folder, "glob", URL, or the number of a camera."""
+    out: Out = Path("poseact_out")
+    """Folder for NAME.jsonl and the annotated picture (png) or video (mp4)."""
+    weights: str = "spnet-s"
+    """A shipped model (see `poseact models`) or a weights file."""
+    exit: Exit = None
+    """Stop at this prediction block: faster, less exact."""
+    box: Box = None
+    """Where the person is (at the start), in px. Without it the person is searched for."""
+    csv: bool = False
+    """Also write NAME.csv."""
+    html: bool = False
+    """Also write NAME.html, a page to look at the results in."""
+    video: Annotated[bool, arg(help_behavior_hint="")] = True
+    """Leave the annotated picture or video out."""
+    smooth: Annotated[bool, arg(help_behavior_hint="")] = True
+    """Leave the poses of a video as they are, not smoothed over time."""
+    flip: bool = False
+    """Average with the mirror image: a little better, half as fast."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Stop after this many frames of each video (or of a camera)."""
+    device: Annotated[str | None, arg(metavar="NAME")] = None
+    """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """CPU threads."""
+
+    def run(self) -> int:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"--limit is a number of frames, 1 or more, got {self.limit}")
+        import numpy as np
+
+        from poseact.predictor import Predictor
+        from poseact.predict_files import Wanted, find_jobs, predict_job
+
+        jobs = find_jobs(self.source)
+        predictor = Predictor(
+            self.weights,
+            exit=self.exit,
+            device=self.device,
+            threads=self.threads,
+            flip=self.flip,
+            smooth=self.smooth,
+        )
+        wanted = Wanted(self.video, self.csv, self.html, self.limit)
+        box = None if self.box is None else np.array(self.box)
+        failed = 0
+        with _progress() as progress:
+            for job in jobs:
+
+                def watch(seen: Iterable[Any], count: int | None, name: str = job.name) -> Any:
+                    return progress.track(seen, total=count, description=name)
+
+                try:
+                    files = predict_job(
+                        predictor,
+                        job,
+                        self.out,
+                        model=self.weights,
+                        box=box,
+                        wanted=wanted,
+                        watch=watch,
+                    )
+                except EXPECTED as error:  # the other files go on
+                    complain(error)
+                    failed += 1
+                else:
+                    print(f"{job.source}: {', '.join(map(str, files))}")
+        if failed and len(jobs) > 1:
+            complain(f"{failed} of {len(jobs)} inputs failed")
+        return 2 if failed else 0
+
+
+@dataclass(frozen=True)
+class Show:
+    """A sheet of labelled samples, to see that joints and actions are right."""
+
+    kind: Annotated[Positional[Literal["people", "lspet"]], arg(metavar="people|lspet")]
+    """Which data."""
+    root: Annotated[Positional[Path | None], arg(metavar="ROOT")] = None
+    """Its folder; rendered people need none."""
+    out: Out = Path("sheet.png")
+    """The picture to write."""
+    split: str = "train"
+    """train, val, test or all, as far as the data has it."""
+    count: int = 24
+    """How many samples."""
+
+    def run(self) -> int:
+        if self.count < 1:
+            raise ValueError(f"--count is a number of samples, 1 or more, got {self.count}")
+        from poseact import data
+        from poseact.draw import contact_sheet
+        from poseact.video import write_image
+
+        records = data.load(self.kind, self.root, split=self.split, clips=self.count)
+        records = records[:: max(1, len(records) // self.count)][: self.count]
+        tiles, names = zip(*(_tile(record) for record in records))
+        write_image(self.out, contact_sheet(tiles, 6, labels=names))
+        print(f"{len(tiles)} samples: {self.out}")
+        return 0
+
+
+def _tile(record: Record) -> tuple[Any, str]:
+    """The middle frame of a record with its joints, and what it shows."""
+    import numpy as np
+
+    from poseact.draw import draw_people
+    from poseact.people.motions import ACTIONS
+    from poseact.types import Person, Result
+
+    t = len(record) // 2
+    rgb = np.empty((0, 0, 3), np.uint8) if record.frame is None else record.frame(t)
+    seen = np.isfinite(record.xy[t]).all(-1)
+    box = np.full(4, np.nan) if record.box is None else record.box[t]
+    person = Person(record.xy[t], None, seen.astype(float), box, record.layout)
+    name = record.source if record.action is None else ACTIONS[record.action]
+    return draw_people(rgb, Result(t, 0.0, (person,))), name
+
+
+@dataclass(frozen=True)
+class Data:
+    """Look at data sets."""
+
+    what: Annotated[Show, subcommand("show")] | Annotated[None, Suppress]
+
+    def run(self) -> int:
+        return self.what.run() if self.what is not None else 0
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What is installed, on which device it runs, where the weights are."""
+
+    def run(self) -> int:
+        from poseact.doctor import diagnose
+
+        rows = diagnose()
+        for what, state in rows:
+            print(f"{what:24}{state}")
+        return 1 if any(state == "MISSING" for _, state in rows) else 0
+
+
+@dataclass(frozen=True)
+class Models:
+    """The shipped models."""
+
+    def run(self) -> int:
+        from poseact.doctor import describe_models
+
+        print("\n\n".join(describe_models()) or "no weights are shipped with this installation")
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on labelled data."""
+
+    weights: str = "spnet-s"
+    """A shipped model or a weights file."""
+    data: Literal["people", "lspet"] = "people"
+    """Which data."""
+    root: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Its folder; rendered people need none."""
+    split: Literal["test", "val", "all"] = "test"
+    """Which part of it."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Only so many samples."""
+    json: bool = False
+    """Print JSON rather than a table."""
+    device: str = "cpu"
+    """Where the network runs."""
+
+    def run(self) -> int:
+        from poseact.evaluate import run
+
+        report = run(
+            self.weights,
+            self.data,
+            root=self.root,
+            split=self.split,
+            limit=self.limit,
+            device=self.device,
+        )
+        if self.json:
+            print(report.to_json())
+            return 0
+        print(f"{report.data} {report.split}: {report.n} frames, {report.clips} clips")
+        for block in report.blocks:
+            scores = "  ".join(f"{name} {value:.1f}" for name, value in block.scores.items())
+            cost = f"{block.multiply_adds / 1e9:.2f} G multiply-adds, {block.ms:.1f} ms a frame"
+            print(f"block {block.pyramid} {block.level}  {scores}  {cost}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model from a recipe; `--section.key value` overrides any of its settings."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
+    """Name of a recipe."""
+    out: Out
+    """Folder of the run."""
+    resume: bool = False
+    """Go on from the folder's checkpoint."""
+    overrides: Annotated[tuple[str, ...], Suppress] = ()
+    """What `parse` leaves for the recipe."""
+
+    def run(self) -> int:
+        from poseact.recipes import RECIPES
+        from poseact.train import fit
+
+        if self.recipe not in RECIPES:
+            raise ValueError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
+        config = RECIPES[self.recipe]()
+        prog = f"poseact train {self.recipe}"
+        config = tyro.cli(
+            tyro.conf.AvoidSubcommands[type(config)],
+            default=config,
+            args=self.overrides,
+            prog=prog,
+        )
+        print(fit(config, self.out, resume=self.resume))
+        return 0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A first look with no data at all: rendered people, poses, actions, a page."""
+
+    out: Out = Path("poseact_demo")
+    """Folder for what it makes."""
+
+    def run(self) -> int:
+        from poseact.demo import demo
+
+        demo(self.out)
+        return 0
+
+
+Command = (
+    Annotated[Predict, subcommand("predict")]
+    | Annotated[Demo, subcommand("demo")]
+    | Annotated[Models, subcommand("models")]
+    | Annotated[Data, subcommand("data")]
+    | Annotated[Evaluate, subcommand("eval")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Doctor, subcommand("doctor")]
+)
+STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+def parse(args: Sequence[str]) -> Any:
+    """The command with its options; SystemExit as argparse has it.
+
+    `train` keeps the options it does not know: they are for its recipe.
+    """
+    about = "2D and 3D human pose and action recognition from pictures and video."
+    if args[:1] != ["train"]:
+        return tyro.cli(Command, prog="poseact", args=args, config=STYLE, description=about)
+    command, rest = tyro.cli(
+        Command, prog="poseact", args=args, config=STYLE, return_unknown_args=True
+    )
+    return replace(command, overrides=tuple(rest))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `poseact ARGS` and return its exit status: 0 done, 2 expected error, 130 Ctrl-C."""
+    try:
+        return parse(list(sys.argv[1:] if args is None else args)).run()
+    except SystemExit as stop:  # --help, or options that do not parse: tyro has said why
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return 130
+    except EXPECTED as error:
+        complain(error)
+        return 2
+
+
+def complain(error: object) -> None:
+    """One line on stderr."""
+    print("poseact:", " ".join(str(error).split()), file=sys.stderr)
+
+
+def _progress() -> Progress:
+    """Bars with rate and time left, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f} frames/s")
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""Records to samples to batches: crop, augment, convert the layout, mask, mix.
+
+A batch is a pure function of the seed and the step, so the number of workers does not matter and a
+training run that stopped goes on exactly as it would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from poseact.data.augment import NONE, Augment, Draw
+from poseact.geometry import square, transform, union, warp
+from poseact.layouts import Layout, convert
+from poseact.types import NO_ACTION, Record, Sample
+
+DEPTH_RANGE_MM = 2000.0
+"""Depth d in [0, 1] spans this, with the root at 0.5."""
+
+
+def make_sample(
+    record: Record,
+    layout: Layout,
+    *,
+    size: tuple[int, int],
+    frames: Sequence[int],
+    draw: Draw | None = None,
+    margin: float = 1.0,
+) -> Sample:
+    """One clip: frames `frames` of the record in a crop of `size` (height, width) px.
+
+    The crop is the square around all boxes of the chosen frames, its side times `margin`, the same
+    in every frame; without a known box it is the whole picture. `draw` None is no augmentation. The
+    pose is in `layout`, by joint name; d counts from that layout's root along the camera's axis (a
+    rotation or mirroring of the picture leaves it). Unknown is NaN. `valid` is True where a number
+    is known and lies in [0, 1], for d only where u and v do too; `inside` where u and v are known
+    and lie in [0, 1], so an unannotated joint is not inside: mask it by `pose`'s NaN.
+    """
+    if record.frame is None:
+        raise ValueError(f"a record of {record.source or 'unnamed source'} has no pictures")
+    if not len(frames):
+        raise ValueError("a sample needs at least one frame index, got none")
+    draw = draw or Draw()
+    pictures = {t: record.frame(t) for t in set(frames)}  # a stretched clip repeats frames
+    box = _crop_square(record, frames, pictures[frames[0]].shape[:2])
+    matrix = draw.matrix(square(box, margin=margin))
+    crops = {t: warp(picture, matrix, size) for t, picture in pictures.items()}
+    pixels = draw.effects(np.stack([crops[t] for t in frames]))  # T H W 3
+    pose = _pose_uvd(record, layout, frames, matrix)
+    if draw.flip:
+        pose = pose[:, list(layout.flip)]
+    inside = ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)  # False where NaN
+    deep = inside & (pose[..., 2] >= 0) & (pose[..., 2] <= 1)
+    to_image = np.repeat(np.linalg.inv(matrix)[None], len(frames), 0)
+    return Sample(
+        frames=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 127.5 - 1.0,
+        pose=torch.from_numpy(pose.astype(np.float32)),
+        valid=torch.from_numpy(np.stack([inside, inside, deep], -1)),
+        inside=torch.from_numpy(inside),
+        action=torch.tensor(NO_ACTION if record.action is None else record.action),
+        to_image=torch.from_numpy(to_image.astype(np.float32)),
+    )
+
+
+def _crop_square(record: Record, frames: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    boxes = np.empty((0, 4)) if record.box is None else record.box[list(frames)]
+    boxes = boxes[np.isfinite(boxes).all(-1)]
+    if not len(boxes):
+        return square(np.array([0.0, 0.0, shape[1], shape[0]]))
+    return square(union(boxes))
+
+
+def _pose_uvd(
+    record: Record, layout: Layout, frames: Sequence[int], matrix: np.ndarray
+) -> np.ndarray:
+    """(T, J, 3) u v d, NaN unknown."""
+    rows = list(frames)
+    uv = transform(matrix, record.xy[rows].astype(np.float64))
+    uv = convert(uv, record.layout, layout)
+    depth = np.full((*uv.shape[:2], 1), np.nan)
+    if record.xyz is not None:
+        z = convert(record.xyz[rows].astype(np.float64), record.layout, layout)[..., 2:]  # T J 1
+        depth = 0.5 + (z - z[:, [layout.root]]) / DEPTH_RANGE_MM
+    return np.concatenate([uv, depth], -1)
+
+
+def clip_indices(
+    length: int, frames: int, *, step: int = 1, rng: np.random.Generator | None = None
+) -> list[int]:
+    """`frames` indices into a record of `length` frames, `step` apart as far as the record allows.
+
+    The start is random with `rng` and centred without. A record shorter than the clip is
+    virtually stretched by powers of 1.5 until it is long enough, so frames repeat (the rule of the
+    original project's `get_clip_frame_index`).
+
+    >>> clip_indices(10, 4, step=2)
+    [1, 3, 5, 7]
+    >>> clip_indices(2, 4)
+    [0, 0, 0, 1]
+    """
+    if length < 1 or frames < 1 or step < 1:
+        raise ValueError(
+            f"length, frames and step are at least 1, got {length}, {frames} and {step}"
+        )
+    stretch = 1.0
+    while int(length * stretch) < frames:
+        stretch *= 1.5
+    virtual = int(length * stretch)
+    step = max(1, min(step, virtual // frames))
+    slack = virtual - ((frames - 1) * step + 1)
+    start = slack // 2 if rng is None else int(rng.integers(slack + 1))
+    return [min(int((start + i * step) / stretch), length - 1) for i in range(frames)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source in the mix: `count` samples of it in every batch, clips of `frames` frames."""
+
+    name: str
+    records: Sequence[Record]
+    count: int
+    frames: int = 1
+    step: int = 1
+    augment: Augment = NONE
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not len(self.records) or self.count < 1:
+            raise ValueError(
+                f"part {self.name!r} needs records and a count of at least 1, "
+                f"got {len(self.records)} and {self.count}"
+            )
+
+
+class Batches(Dataset):
+    """Batches by step: `batches[step]` gives one `Sample` batch per part, under the part's name.
+
+    Each part walks through its records in a fresh order every epoch, so each record comes once
+    before any comes twice. Everything random hangs on (seed, part, position) alone.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], layout: Layout, *, size: tuple[int, int], seed: int = 0
+    ) -> None:
+        names = [part.name for part in parts]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"parts need names of their own, and one at least; got {names}")
+        self.parts, self.layout, self.size, self.seed = tuple(parts), layout, size, seed
+
+    def __getitem__(self, step: int) -> dict[str, Sample]:
+        return {
+            part.name: stack([self._sample(p, step * part.count + i) for i in range(part.count)])
+            for p, part in enumerate(self.parts)
+        }
+
+    def record_index(self, part: int, position: int) -> int:
+        """Which record the part's `position`-th sample shows, counted from the first step."""
+        number = len(self.parts[part].records)
+        epoch, place = divmod(position, number)
+        return int(_permutation(self.seed, part, epoch, number)[place])
+
+    def _sample(self, p: int, position: int) -> Sample:
+        part = self.parts[p]
+        record = part.records[self.record_index(p, position)]
+        # The fourth word keeps these streams apart from the permutations'.
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, p, position, 1]))
+        frames = clip_indices(len(record), part.frames, step=part.step, rng=rng)
+        return make_sample(
+            record,
+            self.layout,
+            size=self.size,
+            frames=frames,
+            draw=part.augment.draw(rng),
+            margin=part.margin,
+        )
+
+
+@lru_cache(maxsize=32)
+def _permutation(seed: int, part: int, epoch: int, number: int) -> np.ndarray:
+    return np.random.default_rng(np.random.SeedSequence([seed, part, epoch])).permutation(number)
+
+
+def stack(samples: Sequence[Sample]) -> Sample:
+    """Samples of the same shape as one batch, B in front."""
+    return Sample(
+        frames=torch.stack([s["frames"] for s in samples]),
+        pose=torch.stack([s["pose"] for s in samples]),
+        valid=torch.stack([s["valid"] for s in samples]),
+        inside=torch.stack([s["inside"] for s in samples]),
+        action=torch.stack([s["action"] for s in samples]),
+        to_image=torch.stack([s["to_image"] for s in samples]),
+    )
+
+
+def loader(batches: Batches, start: int, stop: int, *, workers: int = 0) -> DataLoader:
+    """Batches of the steps start, ..., stop - 1 in order; 0 workers makes them in this process.
+
+    With workers, OpenCV is set to one thread in this process: a worker forked beside OpenCV's
+    thread pool would hang as soon as it touched that pool.
+    """
+    if workers:
+        cv2.setNumThreads(1)
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _one_thread(_: int) -> None:
+    """Workers share the cores already; threads inside each would only fight."""
+    torch.set_num_threads(1)
+    if cv2.getNumThreads() > 1:  # a spawned worker; a forked one inherits 1, and must not ask
+        cv2.setNumThreads(1)
+
+
+def evaluation_batches(
+    records: Sequence[Record],
+    layout: Layout,
+    *,
+    size: tuple[int, int],
+    frames: int = 1,
+    step: int = 1,
+    batch: int = 32,
+    margin: float = 1.0,
+) -> Iterator[Sample]:
+    """The records in order, unaugmented, centred clips; the last batch holds what is left."""
+    for first in range(0, len(records), batch):
+        yield stack(
+            [
+                make_sample(
+                    record,
+                    layout,
+                    size=size,
+                    frames=clip_indices(len(record), frames, step=step),
+                    margin=margin,
+                )
+                for record in records[first : first + batch]
+            ]
+        )

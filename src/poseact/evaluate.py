@@ -1,0 +1,245 @@
+"""Benchmarks: what a network scores on a data set, for every block it can be cut at.
+
+`evaluate` is the common protocol of the shipped models: the person's own box, one crop, no flip
+averaging; pose errors over all frames, actions over centred clips. The last block is the answer;
+the others are listed for who wants to cut, never chosen by their score here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from poseact import data, metrics, weights
+from poseact.camera import intrinsics_of, pose_to_camera
+from poseact.data.dataset import clip_indices, make_sample, stack
+from poseact.geometry import transform
+from poseact.layers import channels_last
+from poseact.layouts import Layout, convert, layout_named
+from poseact.models.spnet import SPNet
+from poseact.people.scene import PeopleConfig
+from poseact.types import Record
+from poseact.weights import Card
+
+PEOPLE_CLIPS = 250
+
+
+@dataclass(frozen=True)
+class BlockScore:
+    """One prediction block: its metrics, and what a network cut there costs for one frame."""
+
+    pyramid: int
+    level: int
+    scores: dict[str, float]
+    multiply_adds: int
+    ms: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of all blocks. n: frames with a pose; clips: clips with an action class."""
+
+    data: str
+    split: str
+    n: int
+    clips: int
+    left_out: int
+    blocks: tuple[BlockScore, ...]
+
+    def to_json(self) -> str:
+        """One line: the last block's numbers on top, all blocks under `blocks`."""
+        blocks = [
+            {"pyramid": b.pyramid, "level": b.level, **_rounded(b.scores)}
+            | {"multiply_adds": b.multiply_adds, "ms": round(b.ms, 3)}
+            for b in self.blocks
+        ]
+        head = {"data": self.data, "split": self.split, "n": self.n, "clips": self.clips}
+        top = {**head, "left_out": self.left_out, **_rounded(self.blocks[-1].scores)}
+        return json.dumps({**top, "blocks": blocks})
+
+
+def _rounded(scores: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in scores.items()}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All blocks on all frames. uvd: (K, N, J, D). to_image: (N, 3, 3). rows: (record, frame) of
+    each of the N. actions: (k, clips, A) of the k action blocks; truth: (clips,) classes."""
+
+    uvd: np.ndarray
+    to_image: np.ndarray
+    rows: list[tuple[int, int]]
+    actions: np.ndarray
+    truth: np.ndarray
+
+
+@torch.inference_mode()
+def predict_records(
+    model: SPNet, card: Card, records: Sequence[Record], *, batch: int = 16
+) -> Predictions:
+    """Run a network on records, each in the crop of its own box; clips have card.frames frames."""
+    layout = layout_named(card.layout)
+    device = next(model.parameters()).device
+    uvd, to_image, rows, actions, truth = [], [], [], [], []
+    for first in range(0, len(records), batch):
+        group = records[first : first + batch]
+        frames = min(len(group[0]), card.frames)
+        chosen = [clip_indices(len(record), frames) for record in group]
+        sample = stack(
+            [
+                make_sample(record, layout, size=card.size, frames=index)
+                for record, index in zip(group, chosen)
+            ]
+        )
+        out = model(sample["frames"].to(device, memory_format=torch.contiguous_format))
+        uvd.append(torch.stack(out.poses).flatten(1, 2).cpu().numpy())
+        to_image.append(sample["to_image"].flatten(0, 1).numpy())
+        rows += [(first + i, t) for i, index in enumerate(chosen) for t in index]
+        labelled = (sample["action"] >= 0).numpy()
+        if out.actions and labelled.any():
+            logits = torch.stack([sets[0] for sets in out.actions]).cpu().numpy()
+            actions.append(logits[:, labelled])
+            truth.append(sample["action"].numpy()[labelled])
+    return Predictions(
+        np.concatenate(uvd, 1),
+        np.concatenate(to_image),
+        rows,
+        np.concatenate(actions, 1) if actions else np.empty((0, 0, 0)),
+        np.concatenate(truth) if truth else np.empty(0, np.int64),
+    )
+
+
+def evaluate(
+    model: SPNet, card: Card, records: Sequence[Record], *, name: str = "", split: str = ""
+) -> Report:
+    """Score every block on records of one data set (one layout, equally long)."""
+    layout = layout_named(card.layout)
+    found = predict_records(model, card, records)
+    acting = [b for b in model.exits if b[0] in model.config.action_pyramids]
+    blocks, left_out = [], 0
+    for k, (pyramid, level) in enumerate(model.exits):
+        scores, left_out = _pose_scores(found.uvd[k], found, records, layout)
+        if len(found.truth) and (pyramid, level) in acting:
+            logits = found.actions[acting.index((pyramid, level))]
+            scores["action_top1"] = 100 * metrics.top1(logits, found.truth).mean
+        small = model.cut(pyramid, level)
+        cost, ms = multiply_adds(small, card.size), frame_ms(small, card.size)
+        blocks.append(BlockScore(pyramid, level, scores, cost, ms))
+    return Report(name, split, len(found.rows), len(found.truth), left_out, tuple(blocks))
+
+
+def _pose_scores(
+    uvd: np.ndarray, found: Predictions, records: Sequence[Record], layout: Layout
+) -> tuple[dict[str, float], int]:
+    """PCK by torso, PCKh where head sizes are known, 3D errors where 3D and camera are known."""
+    known = records[0].layout
+    target = np.stack([records[r].xy[t] for r, t in found.rows])
+    xy = convert(transform(found.to_image, uvd[..., :2]), layout, known)
+    torso = metrics.pck_torso(xy, target, known)
+    scores = {"pck_torso_0.2": 100 * torso.mean}
+    if records[0].scale_px is not None:
+        heads = np.stack([_of(records[r].scale_px, t) for r, t in found.rows])
+        joints = [known.index(joint) for joint in metrics.PCKH_JOINTS]
+        scores["pckh_0.5"] = 100 * metrics.pckh(xy, target, heads, joints=joints).mean
+    if uvd.shape[-1] == 3 and records[0].xyz is not None and records[0].camera is not None:
+        scores.update(_scores_3d(uvd, found, records, layout))
+    return scores, torso.left_out
+
+
+def _scores_3d(
+    uvd: np.ndarray, found: Predictions, records: Sequence[Record], layout: Layout
+) -> dict[str, float]:
+    """Human3.6M's way: true camera and true depth of the root, errors relative to the root."""
+    known = records[0].layout
+    target = np.stack([_of(records[r].xyz, t) for r, t in found.rows])
+    cameras = [records[r].camera for r, _ in found.rows]
+    intrinsics = np.stack([_four(intrinsics_of(c)) for c in cameras if c is not None])
+    root_mm = target[:, known.root, 2]
+    xyz = convert(pose_to_camera(uvd, found.to_image, intrinsics, root_mm), layout, known)
+    xyz, target = (metrics.root_aligned(pose, known.root) for pose in (xyz, target))
+    return {
+        "mpjpe_mm": metrics.mpjpe(xyz, target).mean,
+        "p_mpjpe_mm": metrics.p_mpjpe(xyz, target).mean,
+        "pck3d_150": 100 * metrics.pck3d(xyz, target).mean,
+    }
+
+
+def _of(values: np.ndarray | None, t: int) -> np.ndarray:
+    if values is None:
+        raise ValueError("records of one data set must all have the same annotations")
+    return values[t]
+
+
+def _four(k: np.ndarray) -> np.ndarray:
+    """fx fy cx cy of intrinsics given as such or as a 3x3 matrix."""
+    return k if k.shape == (4,) else np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])
+
+
+# ------------------------------------------------------------------------------- cost
+
+
+def multiply_adds(model: SPNet, size: tuple[int, int]) -> int:
+    """Multiply-adds of the pose of one frame."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model.frames(_blank(model, size))
+    return counter.get_total_flops() // 2
+
+
+def frame_ms(model: SPNet, size: tuple[int, int], *, repeats: int = 7) -> float:
+    """Median milliseconds of the pose of one frame on this machine, eager, batch 1."""
+    x = _blank(model, size)
+    times = []
+    with torch.inference_mode():
+        for _ in range(repeats + 2):
+            start = time.perf_counter()
+            model.frames(x)
+            if x.is_cuda:
+                torch.cuda.synchronize()
+            times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times[2:]))
+
+
+def _blank(model: nn.Module, size: tuple[int, int]) -> torch.Tensor:
+    device = next(model.parameters()).device
+    return torch.zeros(1, 3, *size, device=device).to(memory_format=torch.channels_last)
+
+
+# ------------------------------------------------------------------------------- command
+
+
+def run(
+    name_or_path: str | Path,
+    kind: str,
+    *,
+    root: str | Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    device: str = "cpu",
+    preset: Any = "standard",
+) -> Report:
+    """Load weights and a data set and score them; what `poseact eval` calls.
+
+    Rendered people: 250 clips of the split (`limit` changes that) at the card's clip length and
+    frame rate. Other sets: the split as its reader gives it; `limit` takes the first so many.
+    """
+    model, card = weights.load(name_or_path, device=device)
+    people = PeopleConfig(
+        preset=preset,
+        frames=card.frames,
+        fps=card.fps,
+        height=card.size[0],
+        width=card.size[1],
+    )
+    clips = PEOPLE_CLIPS if limit is None else limit
+    records = data.load(kind, root, split=split, people=people, clips=clips)[:limit]
+    return evaluate(channels_last(model), card, records, name=kind, split=split)

@@ -1,0 +1,506 @@
+"""SPNet: the sequential pyramid network for pose and action.
+
+Source: D. C. Luvizon, D. Picard, H. Tabia, "Multi-task Deep Learning for Real-Time 3D Human Pose
+Estimation and Action Recognition", TPAMI 2020. Figures and equations named below are that paper's;
+where its released code differs, the code is followed, since trained weights belong to it.
+
+Modules bear the names of the original's layers, joined by dots instead of underscores.
+
+    frames -> entry flow -> pyramid 1 (down) -> pyramid 2 (up) -> ... -> pyramid P
+    each pyramid: at every level one prediction block = heat maps -> pose, fed back into the stream;
+    action pyramids: pose and appearance of all frames -> one action prediction per block, refined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from poseact.layers import (
+    ConvSame,
+    ResidualUnit,
+    SeparableConv,
+    batch_norm,
+    expected_depth,
+    global_max_min,
+    joint_pool,
+    max_confidence,
+    max_min_pool,
+    max_pool_same,
+    soft_argmax,
+    spatial_softmax,
+    window_sum_confidence,
+)
+from poseact.types import Output
+
+
+@dataclass(frozen=True)
+class SPNetConfig:
+    """What an SPNet is built from. Defaults are the paper's 2D pose network (P = 8, 256 px).
+
+    joints, dim: 2 (u, v) or 3 (u, v, depth). actions: classes of each action data set, () for pose
+    only. action_pyramids: 1-based pyramids that predict actions. image_div: input size over largest
+    map. replica: action blocks read poses of their own ("decoupled", section 3.5). exit: (pyramid,
+    level) of the last block that exists, None for all. entry "light" is ours, not the paper's.
+    """
+
+    joints: int = 16
+    dim: Literal[2, 3] = 2
+    actions: tuple[int, ...] = ()
+    pyramids: int = 8
+    action_pyramids: tuple[int, ...] = ()
+    levels: int = 4
+    kernel: tuple[int, int] = (5, 5)
+    growth: int = 96
+    image_div: int = 8
+    sampling: Literal["pool", "conv"] = "pool"
+    replica: bool = False
+    pose_features: int = 128
+    visual_features: int = 128
+    alpha: float = 1.0
+    entry: Literal["published", "light"] = "published"
+    cell_centres: bool = False
+    confidence: Literal["window_sum", "max"] = "window_sum"
+    exit: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_div < 4 or self.image_div & (self.image_div - 1):
+            raise ValueError(f"image_div is a power of two from 4 on, got {self.image_div}")
+        if self.levels < 2 or self.pyramids < 1:
+            raise ValueError(
+                f"need levels >= 2 and pyramids >= 1, got {self.levels}, {self.pyramids}"
+            )
+        if bool(self.actions) != bool(self.action_pyramids):
+            raise ValueError("actions and action_pyramids are both empty or both given")
+        if self.action_pyramids and not 1 <= min(self.action_pyramids) <= self.pyramids:
+            raise ValueError(
+                f"action_pyramids are 1-based, up to {self.pyramids}; got {self.action_pyramids}"
+            )
+        if self.exit is not None and self.exit not in _walk(self.pyramids, self.levels):
+            raise ValueError(
+                f"exit {self.exit} is not a block; there are {_walk(self.pyramids, self.levels)}"
+            )
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """(pyramid, level) of every prediction block, in order."""
+        walk = _walk(self.pyramids, self.levels)
+        return walk if self.exit is None else walk[: walk.index(self.exit) + 1]
+
+    def channels(self, level: int) -> int:
+        """Width of the stream at a level: growth more for every halving of the map."""
+        return self.growth * (self.image_div.bit_length() - 1 + level)
+
+
+def _walk(pyramids: int, levels: int) -> tuple[tuple[int, int], ...]:
+    down, up = range(1, levels), range(levels - 2, -1, -1)
+    return tuple((n, i) for n in range(1, pyramids + 1) for i in (down if n % 2 else up))
+
+
+class FrameOutput(NamedTuple):
+    """Everything about single frames (N of them): pose is a single-frame task.
+
+    poses: (N, J, D) per block; scores: (N, J); heatmaps: (N, J, h, w) logits. clues: two tensors
+    per action block, pose (N, J, D) times confidence and appearance (N, J, C), all that actions
+    need. decoupled: poses, scores and logits of the replica maps, empty without `replica`.
+    """
+
+    poses: list[Tensor]
+    scores: list[Tensor]
+    heatmaps: list[Tensor]
+    clues: tuple[Tensor, ...]
+    decoupled: list[tuple[Tensor, Tensor, Tensor]]
+
+
+# ------------------------------------------------------------------------------- entry flow
+
+
+class EntryFlow(nn.Module):
+    """The published stem (Fig. 4): 7x7 convolution and bottleneck residual units."""
+
+    def __init__(self, config: SPNetConfig) -> None:
+        super().__init__()
+        g, conv = config.growth, config.sampling == "conv"
+        self.pool = not conv
+        self.conv1 = ConvSame(3, 64, (7, 7), stride=2)
+        self.res0 = ResidualUnit(64, g, (3, 3), divide=2)
+        self.res1 = ResidualUnit(g, 2 * g, (3, 3), divide=2)
+        self.res2 = ResidualUnit(2 * g, 2 * g, (3, 3), divide=2)
+        self.deeper = range(3, 2 * config.image_div.bit_length() - 3, 2)
+        for k, n in enumerate(self.deeper, start=2):
+            first = ResidualUnit(k * g, (k + 1) * g, (3, 3), stride=2 if conv else 1, divide=2)
+            self.add_module(f"res{n}", first)
+            self.add_module(f"res{n + 1}", ResidualUnit((k + 1) * g, (k + 1) * g, (3, 3), divide=2))
+
+    def forward(self, x: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        x = self.res0(self.conv1(x))
+        x = self.res2(self.res1(max_pool_same(x, (3, 3), (2, 2))))
+        for n in self.deeper:
+            x = max_pool_same(x, (2, 2), (2, 2)) if self.pool else x
+            x = self.get_submodule(f"res{n + 1}")(self.get_submodule(f"res{n}")(x))
+        return x
+
+
+class LightEntryFlow(nn.Module):
+    """A cheap stem of our own: strided 3x3 convolutions down to a quarter, then separable units.
+
+    The published stem takes 78 % of the multiply-adds of SPNet P = 2; this one a small share.
+    """
+
+    def __init__(self, config: SPNetConfig) -> None:
+        super().__init__()
+        g = config.growth
+        self.conv1 = ConvSame(3, 32, (3, 3), stride=2)
+        self.bn1 = batch_norm(32)
+        self.conv2 = ConvSame(32, 2 * g, (3, 3), stride=2)
+        self.res1 = ResidualUnit(2 * g, 2 * g, (3, 3))
+        self.res2 = ResidualUnit(2 * g, 2 * g, (3, 3))
+        self.deeper = nn.Sequential()
+        for k in range(2, config.image_div.bit_length() - 1):
+            self.deeper.append(ResidualUnit(k * g, (k + 1) * g, (3, 3), stride=2))
+            self.deeper.append(ResidualUnit((k + 1) * g, (k + 1) * g, (3, 3)))
+
+    def forward(self, x: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
+        x = self.conv2(F.relu(self.bn1(self.conv1(x))))
+        return self.deeper(self.res2(self.res1(x)))
+
+
+# ------------------------------------------------------------------------------- pyramids
+
+
+class ScaleUnit(nn.Module):
+    """Goes one level down (DU) or up (UU), Fig. 5; `action_r0` refines the action stream there."""
+
+    def __init__(
+        self, config: SPNetConfig, source: int, target: int, *, action_features: int | None
+    ) -> None:
+        super().__init__()
+        inputs, outputs = config.channels(source), config.channels(target)
+        self.down, self.conv = target > source, config.sampling == "conv"
+        if self.conv and not self.down:
+            self.bn1 = batch_norm(inputs)
+            self.convtrans1 = nn.ConvTranspose2d(inputs, outputs, 2, 2, bias=False)
+            nn.init.xavier_uniform_(self.convtrans1.weight)
+        else:
+            stride = 2 if self.conv else 1
+            self.r0 = ResidualUnit(inputs, outputs, config.kernel, stride=stride)
+        self.action_r0 = (
+            ResidualUnit(action_features, action_features, (3, 3)) if action_features else None
+        )
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D H2 W2"]:
+        if self.down:
+            return self.r0(x if self.conv else max_pool_same(x, (2, 2), (2, 2)))
+        if self.conv:
+            return self.convtrans1(F.relu(self.bn1(x)))
+        return self.r0(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Maps(NamedTuple):
+    """Raw maps of one prediction block: for the pose, and for the actions."""
+
+    heat: Tensor
+    depth: Tensor | None
+    action_heat: Tensor
+    action_depth: Tensor | None
+
+
+class PredictionBlock(nn.Module):
+    """Heat maps (and depth maps) from the stream, and their way back into it (Fig. 6, Eq. 4-5, 10).
+
+    The code feeds back the raw maps and extra learned forward maps, never the probabilities.
+    """
+
+    def __init__(self, config: SPNetConfig, channels: int, *, last: bool, replica: bool) -> None:
+        super().__init__()
+        j, c, deep = config.joints, channels, config.dim == 3
+        self.r1 = ResidualUnit(c, c, config.kernel)
+        self.bn1 = batch_norm(c)
+        self.conv1 = SeparableConv(c, c, config.kernel)
+        self.bn2 = batch_norm(c)
+        self.heatmaps_conv1 = ConvSame(c, j)
+        self.depthmaps_conv1 = ConvSame(c, j) if deep else None
+        self.heatmaps_conv1_replica = ConvSame(c, j) if replica else None
+        self.depthmaps_conv1_replica = ConvSame(c, j) if replica and deep else None
+        self.heatmaps_fw_maps = None if last else ConvSame(c, j)
+        self.heatmaps_conv2 = None if last else ConvSame(2 * j, c)
+        self.depthmaps_conv2 = None if last or not deep else ConvSame(j, c)
+
+    def forward(self, x: Float[Tensor, "N C h w"]) -> tuple[Float[Tensor, "N C h w"], Maps]:
+        r = self.r1(x)
+        s = self.conv1(F.relu(self.bn1(r)))
+        a = F.relu(self.bn2(s))
+        heat = self.heatmaps_conv1(a)
+        depth = None if self.depthmaps_conv1 is None else self.depthmaps_conv1(a)
+        replica, deep_replica = self.heatmaps_conv1_replica, self.depthmaps_conv1_replica
+        maps = Maps(
+            heat,
+            depth,
+            heat if replica is None else replica(a),
+            depth if deep_replica is None else deep_replica(a),
+        )
+        if self.heatmaps_conv2 is None or self.heatmaps_fw_maps is None:
+            return r + s, maps
+        x = r + s + self.heatmaps_conv2(F.relu(torch.cat([self.heatmaps_fw_maps(a), heat], 1)))
+        if self.depthmaps_conv2 is not None:
+            x = x + self.depthmaps_conv2(depth)
+        return x, maps
+
+    def copy_replica(self) -> None:
+        """Set the decoupled maps to the pose maps, as before a stage that trains them apart."""
+        for name in ("heatmaps_conv1", "depthmaps_conv1"):
+            copy = getattr(self, f"{name}_replica")
+            if copy is not None:
+                copy.load_state_dict(getattr(self, name).state_dict())
+
+
+# ------------------------------------------------------------------------------- actions
+
+
+class ActionBlock(nn.Module):
+    """Actions from the poses and appearances of T frames (Fig. 7, 8), on (T, J) maps.
+
+    Early fusion of pose features, appearance features and the previous block's action features.
+    """
+
+    def __init__(self, config: SPNetConfig, appearance: int, *, first: bool, last: bool) -> None:
+        super().__init__()
+        n_p, n_v = config.pose_features, config.visual_features
+        c = max(n_p, n_v)
+        conv0 = (n_p // 16, n_p // 8, n_p // 4)
+        self.action_p_conv0a = ConvSame(config.dim, conv0[0], (3, 1))
+        self.action_p_conv0b = ConvSame(config.dim, conv0[1], (3, 3))
+        self.action_p_conv0c = ConvSame(config.dim, conv0[2], (3, 5))
+        self.action_r1 = ResidualUnit(sum(conv0), n_p, (3, 3), divide=2)
+        self.action_v_conv0 = ConvSame(appearance, n_v)
+        self.action_r2 = ResidualUnit(n_p + n_v + (0 if first else c), c, (3, 3), divide=4)
+        self.action_pred_bn1 = batch_norm(c)
+        self.action_pred_conv1 = ConvSame(c, c, (3, 3))
+        self.action_pred_bn2 = batch_norm(c)
+        for i, classes in enumerate(config.actions):
+            self.add_module(f"action_pred_conv2h{i}", ConvSame(c, classes, (3, 3)))
+        self.sets = len(config.actions)
+        self.action_pred_conv3 = None if last else ConvSame(sum(config.actions), c, (3, 3))
+
+    def forward(
+        self,
+        pose: Float[Tensor, "B T J D"],
+        appearance: Float[Tensor, "B T J C"],
+        xa: Float[Tensor, "B E t j"] | None,
+    ) -> tuple[Float[Tensor, "B E t j"], tuple[Tensor, ...]]:
+        x = pose.permute(0, 3, 1, 2)  # B D T J
+        convs = (self.action_p_conv0a, self.action_p_conv0b, self.action_p_conv0c)
+        p = _halve(self.action_r1(torch.cat([conv(x) for conv in convs], 1)))
+        v = _halve(self.action_v_conv0(appearance.permute(0, 3, 1, 2)))
+        x = self.action_r2(torch.cat([p, v] if xa is None else [p, v, xa], 1))
+        x1 = self.action_pred_conv1(F.relu(self.action_pred_bn1(x)))
+        y = F.relu(self.action_pred_bn2(max_min_pool(x1)))
+        maps = [self.get_submodule(f"action_pred_conv2h{i}")(y) for i in range(self.sets)]
+        x = x + x1
+        if self.action_pred_conv3 is not None:
+            up = F.interpolate(torch.cat(maps, 1), scale_factor=2.0, mode="nearest")
+            x = x + self.action_pred_conv3(F.relu(up))
+        return x, tuple(global_max_min(m) for m in maps)
+
+
+def _halve(x: Float[Tensor, "B C T J"]) -> Float[Tensor, "B C t j"]:
+    """Zero-pad so that halving twice fits, then halve the joints, and the frames from T = 16 on."""
+    stride = 2 if x.shape[2] >= 16 else 1
+    time, joints = -x.shape[2] % (2 * stride), -x.shape[3] % 4
+    x = F.pad(x, (joints // 2, joints - joints // 2, time // 2, time - time // 2))
+    return max_pool_same(x, (2, 2), (stride, 2))
+
+
+# ------------------------------------------------------------------------------- the network
+
+
+class SPNet(nn.Module):
+    """The whole network. Frames and clips of any T and any size that divides by `stride`.
+
+    `frames` does all that a single frame needs, `actions` the rest for clips of T frames; a clip
+    never depends on its batch neighbours in eval mode.
+    """
+
+    def __init__(self, config: SPNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.entry = EntryFlow(config) if config.entry == "published" else LightEntryFlow(config)
+        level, act, here = 0, 0, None
+        acting = [b for b in config.blocks if b[0] in config.action_pyramids]
+        width = max(config.pose_features, config.visual_features)
+        for n, i in config.blocks:
+            if here != n:
+                level, here = (0 if n % 2 else config.levels - 1), n
+            acts = (n, i) in acting
+            refine = width if acts and acting.index((n, i)) > 0 else None
+            self.add_module(_unit(n, i), ScaleUnit(config, level, i, action_features=refine))
+            self.add_module(
+                _block(n, i),
+                PredictionBlock(
+                    config,
+                    config.channels(i),
+                    last=(n, i) == config.blocks[-1],
+                    replica=config.replica and acts,
+                ),
+            )
+            if acts:
+                act += 1
+                self.add_module(
+                    f"act{act}",
+                    ActionBlock(
+                        config, config.channels(i), first=act == 1, last=act == len(acting)
+                    ),
+                )
+            level = i
+
+    @property
+    def exits(self) -> tuple[tuple[int, int], ...]:
+        """(pyramid, level) of every block this network can be cut at, in order."""
+        return self.config.blocks
+
+    @property
+    def stride(self) -> int:
+        """Height and width of the input are multiples of this."""
+        return self.config.image_div * 2 ** (self.config.levels - 1)
+
+    def forward(self, frames: Float[Tensor, "B T 3 H W"]) -> Output:
+        """Poses of every frame and actions of every clip; a still is a clip with T = 1."""
+        b, t = frames.shape[:2]
+        out = self.frames(frames.flatten(0, 1))
+        clues = tuple(clue.unflatten(0, (b, t)) for clue in out.clues)
+
+        def clips(xs: list[Tensor]) -> list[Tensor]:
+            return [x.unflatten(0, (b, t)) for x in xs]
+
+        actions = self.actions(clues) if t > 1 else []
+        return Output(clips(out.poses), clips(out.scores), actions, clips(out.heatmaps))
+
+    def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
+        """Everything that concerns single frames; ValueError if the size does not divide."""
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            raise ValueError(
+                f"height and width must be multiples of {self.stride}, got {tuple(x.shape[-2:])}"
+            )
+        cfg = self.config
+        out = FrameOutput([], [], [], (), [])
+        x = self.entry(x)
+        laterals: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
+        # Appearance is read where a level is first visited, before the lateral sum: the released
+        # code does so, the text (Eq. 12) speaks of the block's own features.
+        appearance: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
+        clues: list[Tensor] = []
+        here = 0
+        for n, i in cfg.blocks:
+            if n != here:
+                x, here = cast(Tensor, laterals[0 if n % 2 else cfg.levels - 1]), n
+            x = self.get_submodule(_unit(n, i))(x)
+            appearance[i] = x if appearance[i] is None else appearance[i]
+            lateral = laterals[i]
+            x = x if lateral is None else x + lateral
+            x, maps = self.get_submodule(_block(n, i))(x)
+            laterals[i] = x
+            prob, pose, score = self._read(maps.heat, maps.depth)
+            out.poses.append(pose)
+            out.scores.append(score)
+            out.heatmaps.append(maps.heat)
+            if n in cfg.action_pyramids:
+                if cfg.replica:
+                    prob, pose, score = self._read(maps.action_heat, maps.action_depth)
+                    out.decoupled.append((pose, score, maps.action_heat))
+                clues += [pose * score[..., None], joint_pool(prob, cast(Tensor, appearance[i]))]
+        return out._replace(clues=tuple(clues))
+
+    def _read(self, heat: Tensor, depth: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Probability maps, pose (N, J, D) and confidence (N, J) from raw maps."""
+        prob = spatial_softmax(heat, self.config.alpha)
+        pose = soft_argmax(prob, cell_centres=self.config.cell_centres)
+        if depth is not None:
+            pose = torch.cat([pose, expected_depth(prob, depth)[..., None]], -1)
+        confidence = (
+            window_sum_confidence if self.config.confidence == "window_sum" else max_confidence
+        )
+        return prob, pose, confidence(prob)
+
+    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        """Logits (B, A) of each action block and action set from clues (B, T, J, ...) of frames."""
+        cfg = self.config
+        laterals: list[Tensor | None] = [None] * cfg.levels
+        xa: Tensor | None = None
+        logits: list[tuple[Tensor, ...]] = []
+        here = 0
+        for n, i in cfg.blocks:
+            if n != here:
+                xa, here = laterals[0 if n % 2 else cfg.levels - 1], n
+            if n in cfg.action_pyramids:
+                k = len(logits)
+                if xa is not None:
+                    xa = self.get_submodule(f"{_unit(n, i)}.action_r0")(xa)
+                    lateral = laterals[i]
+                    xa = xa if lateral is None else xa + lateral
+                act = self.get_submodule(f"act{k + 1}")
+                xa, predicted = act(clues[2 * k], clues[2 * k + 1], xa)
+                logits.append(predicted)
+            # A pyramid without actions passes the action stream on unchanged, as the original does.
+            laterals[i] = xa
+        return logits
+
+    def copy_replica(self) -> None:
+        """Start the decoupled poses from the pose maps (released code: before each stage)."""
+        for module in self.modules():
+            if isinstance(module, PredictionBlock):
+                module.copy_replica()
+
+    def cut(self, pyramid: int, level: int) -> SPNet:
+        """A smaller network that ends at a block and gives that block's numbers."""
+        small = SPNet(
+            replace(self.config, exit=(pyramid, level), **self._actions_left(pyramid, level))
+        )
+        mine = self.state_dict()
+        small.load_state_dict({name: mine[name] for name in small.state_dict()})
+        return small.to(next(self.parameters()).device).train(self.training)
+
+    def _actions_left(self, pyramid: int, level: int) -> dict[str, tuple[int, ...]]:
+        walk = self.config.blocks
+        if (pyramid, level) not in walk:
+            raise ValueError(f"no block ({pyramid}, {level}) to cut at; there are {walk}")
+        kept = walk[: walk.index((pyramid, level)) + 1]
+        left = tuple(p for p in self.config.action_pyramids if p in {n for n, _ in kept})
+        return {"action_pyramids": left, "actions": self.config.actions if left else ()}
+
+
+def _unit(pyramid: int, level: int) -> str:
+    return f"dp{pyramid}_du{level}" if pyramid % 2 else f"up{pyramid}_uu{level}"
+
+
+def _block(pyramid: int, level: int) -> str:
+    return f"dp{pyramid}_pb{level}" if pyramid % 2 else f"up{pyramid}_pb{level}"
+
+
+# ------------------------------------------------------------------------------- published builders
+
+_PENN = SPNetConfig(actions=(15,), pose_features=160, visual_features=160, action_pyramids=(1, 2))
+_NTU = SPNetConfig(
+    joints=17, dim=3, actions=(60,), pose_features=192, visual_features=192, action_pyramids=(1, 2)
+)
+
+PUBLISHED: dict[str, SPNetConfig] = {
+    # single frames: 2D (PA16) and 3D (PA17), P = 8
+    "pose2d": SPNetConfig(),
+    "pose3d": SPNetConfig(joints=17, dim=3),
+    # Penn Action, 15 actions: released training and evaluation, speed test, the text's P = 8, and
+    # the count nearest to the 26 M of Table 4
+    "penn_p2": replace(_PENN, pyramids=2),
+    "penn_eval": replace(_PENN, pyramids=6, action_pyramids=(5, 6), replica=True),
+    "penn_speed": replace(_PENN, pyramids=6, action_pyramids=(1, 2, 3, 4, 5, 6), replica=True),
+    "penn_paper": replace(_PENN, action_pyramids=(5, 6, 7, 8), replica=True),
+    "penn_two_action_pyramids": replace(_PENN, action_pyramids=(5, 6)),
+    # NTU RGB+D, 60 actions: released training and evaluation, the text's P = 8
+    "ntu_p2": replace(_NTU, pyramids=2),
+    "ntu_paper": replace(_NTU, action_pyramids=(5, 6, 7, 8)),
+}
+"""Configurations of the paper and its released code, for 256 px and T = 8."""

@@ -1,0 +1,235 @@
+"""Clips of rendered people with exact labels.
+
+A clip is a pure function of its configuration and index: everything random comes from
+``SeedSequence([seed, split, index])``, bodies from a pool of the split, so that clips do not depend
+on how many workers make them and no body, outfit or motion is shared between splits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+
+from poseact.people import backgrounds, raster, sensor, shading
+from poseact.people.bodies import Body, random_body
+from poseact.people.cast import Actor, act, draw_body, draw_motion, second_person
+from poseact.people.clothes import PERSON_ROWS, lattice
+from poseact.people.config import PRESETS, SPLITS, Difficulty, PeopleConfig, Preset, Split
+from poseact.people.motions import ACTIONS, Motion
+from poseact.people.setting import View, furnish, place_camera, standpoint, surroundings
+from poseact.people.skeleton import to_layout
+
+__all__ = [
+    "PRESETS",
+    "SPLITS",
+    "Difficulty",
+    "PeopleConfig",
+    "Preset",
+    "RenderedClip",
+    "Split",
+    "render_clip",
+    "render_motion",
+]
+
+VISIBLE_M = 0.14  # a joint is visible if the nearest surface is at most this far in front of it
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """Frames and their exact labels.
+
+    ``visible`` joints are inside the frame and at most 14 cm behind the nearest surface. ``box``
+    surrounds all joints, also those outside. ``action`` is the commonest of ``actions``, indices
+    into `PeopleConfig.actions`, -1 = none. ``silhouette`` holds the pixels where the person is
+    nearest; there ``depth`` is the camera depth of the surface in mm, elsewhere 0 = no person.
+    """
+
+    frames: UInt8[np.ndarray, "t h w 3"]  # RGB
+    xy: Float[np.ndarray, "t j 2"]  # px
+    xyz: Float[np.ndarray, "t j 3"]  # mm, camera axes and origin
+    visible: Bool[np.ndarray, "t j"]
+    inside: Bool[np.ndarray, "t j"]
+    intrinsics: Float[np.ndarray, "t 3 3"]  # px
+    box: Float[np.ndarray, "t 4"]  # x0 y0 x1 y1 px
+    action: int
+    actions: Int[np.ndarray, "t"]
+    phase: Float[np.ndarray, "t"]
+    silhouette: Bool[np.ndarray, "t h w"]
+    depth: Float32[np.ndarray, "t h w"]  # mm
+
+
+# ---------------------------------------------------------------------- clips
+def render_clip(config: PeopleConfig, index: int) -> RenderedClip:
+    """Render clip `index` of a data set; the same labels whenever and wherever it is asked for.
+
+    Raises FileNotFoundError or ValueError if a folder of the configuration cannot be used.
+    """
+    split = SPLITS.index(config.split)
+    rng = np.random.default_rng(np.random.SeedSequence([config.seed, split, index]))
+    body = draw_body(config, rng)
+    return render_motion(draw_motion(config, body, rng), config, rng, body=body)
+
+
+def render_motion(
+    motion: Motion, config: PeopleConfig, rng: np.random.Generator, *, body: Body | None = None
+) -> RenderedClip:
+    """Render a given motion; its length replaces `config.frames`.
+
+    `body` must have the motion's bone offsets; None makes one in code. With ``crop="clip"`` the
+    camera is fixed and frames the whole motion with `config.margin`.
+    """
+    body = random_body(rng, motion.offsets) if body is None else body
+    difficulty = PRESETS[config.preset]
+    people = [act(body, motion, rng)]
+    view = place_camera(motion, config, difficulty, rng)
+    if rng.random() < difficulty.distractor:
+        middle, toward, aside = standpoint(motion, view)
+        side = rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)
+        spot = middle + side * aside - rng.uniform(-0.4, 1.8) * toward
+        people.append(second_person(motion, config, spot, rng))
+    solids = furnish(motion, view, difficulty, rng)
+    textures, around, light = surroundings(motion, config, difficulty, view, rng)
+    painted = [backgrounds.furniture_material(rng, len(textures)) for _ in solids]
+    stage = _assemble(people, solids, painted)
+    strength = difficulty.sensor * rng.uniform(0.5, 1)
+    camera = sensor.draw_sensor(rng, strength, height=config.height, width=config.width)
+    paint = shading.Paint(stage.materials, textures, lattice(rng))
+    shot = _shoot(stage, view, paint, around, light, motion, camera, config, rng)
+    return _label(motion, config, view, shot)
+
+
+# ---------------------------------------------------------------------- drawing
+class Stage(NamedTuple):
+    """All meshes of a clip in one, the person first; `moving` holds each person's rows."""
+
+    mesh: raster.Mesh
+    materials: Float32[np.ndarray, "m c"]
+    moving: list[tuple[slice, Float32[np.ndarray, "t v 3"]]]
+    own_faces: int
+
+
+class Shot(NamedTuple):
+    """Frames, the person's depth in mm, and 1/depth in metres of everything at all samples."""
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    depth: Float32[np.ndarray, "t h w"]
+    nearness: Float32[np.ndarray, "t sh sw"]
+
+
+def _assemble(
+    people: list[Actor], solids: list[backgrounds.Solids], painted: list[np.ndarray]
+) -> Stage:
+    """One mesh of people and solids; `painted` is the material row of each solid."""
+    things = [*people, *solids]
+    first = np.concatenate([[0], np.cumsum([len(thing.rest) for thing in things])])
+    rows = [slice(int(a), int(b)) for a, b in zip(first[:-1], first[1:])]
+    vertices = np.zeros((first[-1], 3), np.float32)
+    cover = np.full((first[-1], shading.LAYERS), -1.0, np.float32)
+    base = []
+    for i, (actor, where) in enumerate(zip(people, rows)):
+        cover[where] = actor.cover
+        base.append(actor.base + PERSON_ROWS * i)
+    for i, (solid, where) in enumerate(zip(solids, rows[len(people) :])):
+        vertices[where] = solid.vertices
+        base.append(np.full(len(solid.faces), PERSON_ROWS * len(people) + i))
+    mesh = raster.Mesh(
+        vertices=vertices,
+        normals=np.zeros_like(vertices),
+        rest=np.concatenate([thing.rest for thing in things]),
+        cover=cover,
+        faces=np.concatenate([thing.faces + n for thing, n in zip(things, first)]).astype(np.int32),
+        base=np.concatenate(base).astype(np.int32),
+    )
+    materials = np.concatenate([a.materials for a in people] + [row[None] for row in painted])
+    moving = [(where, actor.vertices) for actor, where in zip(people, rows)]
+    return Stage(mesh, materials, moving, len(people[0].faces))
+
+
+def _shoot(
+    stage: Stage,
+    view: View,
+    paint: shading.Paint,
+    around: shading.Around,
+    light: raster.Light,
+    motion: Motion,
+    camera: sensor.Sensor,
+    config: PeopleConfig,
+    rng: np.random.Generator,
+) -> Shot:
+    """Draw every frame and send it through the camera's sensor."""
+    height, width, n = config.height, config.width, config.supersample
+    count, mesh = len(motion.position), stage.mesh
+    shot = Shot(
+        np.empty((count, height, width, 3), np.uint8),
+        np.empty((count, height, width), np.float32),
+        np.empty((count, n * height, n * width), np.float32),
+    )
+    points = np.empty_like(mesh.vertices)
+    face = np.empty((n * height, n * width), np.int32)
+    bary = np.empty((n * height, n * width, 2), np.float32)
+    seen = np.empty((n * n, 5), np.float32)
+    size = int(np.clip(min(height, width), 96, 160))  # px of the shadow map, 4 m wide
+    light = light._replace(scale=size / 4.0, shadow=np.zeros((size, size), np.float32))
+    tone = sensor.tone_curves(camera)
+    rotation, eye = view.rotation.astype(np.float32), view.eye.astype(np.float32)
+    for i in range(count):
+        for rows, vertices in stage.moving:
+            mesh.vertices[rows] = vertices[i]
+        raster.vertex_normals(mesh.vertices, mesh.faces, mesh.normals)
+        lit = light._replace(centre=motion.position[i, 0].astype(np.float32))
+        raster.cast_shadow(mesh.vertices, mesh.faces, lit, points)
+        cx, cy = (float(n * c) for c in view.centre[i])
+        lens = raster.Camera(rotation, eye, float(n * view.focal[i]), cx, cy)
+        fragments = raster.Fragments(shot.nearness[i], face, bary)
+        raster.project_points(mesh.vertices, lens, points)
+        raster.rasterise(points, mesh.faces, fragments)
+        frame, depth, own = shot.frames[i], shot.depth[i], stage.own_faces
+        shading.shade(
+            fragments, points, mesh, paint, lens, lit, around, tone, own, seen, frame, depth
+        )
+        shot.frames[i] = sensor.record(frame, camera, rng)
+    return shot
+
+
+# ---------------------------------------------------------------------- labels
+def _label(
+    motion: Motion,
+    config: PeopleConfig,
+    view: View,
+    shot: Shot,
+) -> RenderedClip:
+    joints = view.see(to_layout(motion.position, motion.rotation, config.layout))  # T J 3, m
+    count = len(joints)
+    intrinsics = np.zeros((count, 3, 3))
+    intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = view.focal
+    intrinsics[:, :2, 2] = view.centre
+    intrinsics[:, 2, 2] = 1
+    xy = joints[..., :2] / joints[..., 2:] * view.focal[:, None, None] + view.centre[:, None]
+    size = np.array([config.width, config.height])
+    inside = np.asarray(((xy >= 0) & (xy < size)).all(-1))
+    sample = np.clip(xy, 0, size - 0.5) * config.supersample
+    column, row = sample.astype(int)[..., 0], sample.astype(int)[..., 1]
+    near = shot.nearness[np.arange(count)[:, None], row, column]
+    free = near * (joints[..., 2] - VISIBLE_M) < 1  # nothing in front, or not by much
+    index_of = np.array(
+        [*(config.actions.index(a) if a in config.actions else -1 for a in ACTIONS), -1]
+    )
+    actions = index_of[motion.action]
+    values, votes = np.unique(actions, return_counts=True)
+    return RenderedClip(
+        frames=shot.frames,
+        xy=xy,
+        xyz=joints * 1000,
+        visible=inside & free,
+        inside=inside,
+        intrinsics=intrinsics,
+        box=np.concatenate([xy.min(1), xy.max(1)], 1),
+        action=int(values[votes.argmax()]),
+        actions=actions,
+        phase=motion.phase,
+        silhouette=shot.depth > 0,
+        depth=shot.depth,
+    )

@@ -1,0 +1,186 @@
+"""`poseact predict`: from files, a URL or a camera to result files and annotated pictures."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from poseact.draw import annotate
+from poseact.predictor import Predictor, is_stream
+from poseact.results import ResultsWriter, read_jsonl, write_csv, write_html
+from poseact.types import Result
+from poseact.video import Frame, VideoReader, VideoWriter, list_inputs, read_image, write_image
+
+Seen = Iterator[tuple[Frame, Result]]
+Watch = Callable[[Seen, "int | None"], Iterable[tuple[Frame, Result]]]
+"""Passes frames on and shows how far they are; the number is how many there will be, if known."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to predict on, and the name its results get."""
+
+    source: str | int
+    kind: Literal["image", "video"]
+    name: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which files to write beside NAME.jsonl, and after how many frames to stop."""
+
+    drawing: bool = True
+    csv: bool = False
+    html: bool = False
+    limit: int | None = None
+
+
+def find_jobs(source: str) -> list[Job]:
+    """The files, or the one stream, that `source` names.
+
+    A name is the file's without its suffix; where two files share it, the suffix stays and then a
+    number is added. Raises what `list_inputs` raises.
+    """
+    if is_stream(source):
+        if source.isdecimal():
+            return [Job(int(source), "video", f"camera{source}")]
+        last = source.split("?")[0].rstrip("/").split("/")[-1]
+        return [Job(source, "video", Path(last).stem or "stream")]
+    inputs = list_inputs(source)
+    stems = [item.path.stem for item in inputs]
+    taken: set[str] = set()
+    jobs: list[Job] = []
+    for item in inputs:
+        plain = item.path.stem if stems.count(item.path.stem) == 1 else item.path.name
+        name, number = plain, 2
+        while name in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken.add(name)
+        jobs.append(Job(str(item.path), item.kind, name))
+    return jobs
+
+
+def predict_job(
+    predictor: Predictor,
+    job: Job,
+    out: Path,
+    *,
+    model: str,
+    box: np.ndarray | None = None,
+    wanted: Wanted = Wanted(),
+    watch: Watch = lambda seen, count: seen,
+) -> list[Path]:
+    """Predict one job into the folder `out`; the files written.
+
+    model: the name of the weights, for the header. Nothing appears unless the whole job went well,
+    and a folder that was made for it goes again. Raises ValueError or OSError, naming the source.
+    """
+    drawing = out / f"{job.name}.{'png' if job.kind == 'image' else 'mp4'}"
+    if wanted.drawing and drawing.exists() and drawing.samefile(str(job.source)):
+        raise ValueError(f"{drawing} would overwrite its own input; give another folder with -o")
+    table = out / f"{job.name}.jsonl"
+    fresh = not out.exists()
+    try:
+        with ExitStack() as stack:
+            source = _open(predictor, job, box, stack)
+            count = source.count
+            if wanted.limit is not None:
+                count = wanted.limit if count is None else min(count, wanted.limit)
+            writer = stack.enter_context(
+                ResultsWriter(
+                    table,
+                    layout=predictor.layout,
+                    labels=predictor.labels,
+                    source=str(job.source),
+                    model=model,
+                    fps=source.fps,
+                    size=source.size,
+                )
+            )
+            seen = _note(islice(watch(source.seen, count), wanted.limit), writer)
+            # A live source has no end of its own: Ctrl-C is its end, and what was seen is kept.
+            with contextlib.suppress(*([KeyboardInterrupt] if source.live else [])):
+                if wanted.drawing:
+                    _draw(seen, drawing, source.fps, stack)
+                else:
+                    deque(seen, maxlen=0)
+        return [table, *([drawing] if wanted.drawing else []), *_tables(table, drawing, wanted)]
+    except (ValueError, OSError) as error:
+        if str(job.source) in str(error):
+            raise
+        raise ValueError(f"{job.source}: {error}") from error
+    finally:
+        if fresh:
+            with contextlib.suppress(OSError):  # not there, or not empty: as it should be
+                out.rmdir()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Frames with results; fps is None for a picture, size (width, height) px, count if known."""
+
+    seen: Seen
+    fps: float | None
+    size: tuple[int, int]
+    count: int | None
+    live: bool
+
+
+def _open(predictor: Predictor, job: Job, box: np.ndarray | None, stack: ExitStack) -> _Source:
+    if job.kind == "image":
+        rgb = read_image(str(job.source))
+        pair = Frame(0, 0.0, rgb), predictor.image(rgb, box=box)
+        return _Source(iter([pair]), None, (rgb.shape[1], rgb.shape[0]), 1, False)
+    reader = stack.enter_context(VideoReader(job.source))
+    seen = predictor.video(reader, box=box)
+    return _Source(seen, reader.fps, reader.size, reader.frame_count, reader.live)
+
+
+def _note(seen: Iterable[tuple[Frame, Result]], writer: ResultsWriter) -> Seen:
+    for frame, result in seen:
+        writer.write(result)
+        yield frame, result
+
+
+def _draw(seen: Seen, path: Path, fps: float | None, stack: ExitStack) -> None:
+    """The annotated picture (no fps) or video, which is finished when the stack is."""
+    video: VideoWriter | None = None
+    for frame, result in seen:
+        drawn = annotate(frame.rgb, result)
+        if fps is None:
+            write_image(path, drawn)
+            return
+        if video is None:
+            size = drawn.shape[1], drawn.shape[0]
+            video = stack.enter_context(VideoWriter(path, fps=fps, size=size))
+        video.write(drawn, time_s=frame.time_s)
+
+
+def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
+    """The further forms of a finished .jsonl."""
+    if not (wanted.csv or wanted.html):
+        return []
+    header, results = read_jsonl(table)
+    paths = [table.with_name(f"{table.stem}.csv"), table.with_name(f"{table.stem}.html")]
+    if wanted.csv:
+        write_csv(paths[0], header, results)
+    if wanted.html:
+        video = drawing if wanted.drawing and drawing.suffix == ".mp4" else None
+        still = [_jpeg(drawing)] if wanted.drawing and video is None else []
+        write_html(paths[1], header, results, video=video, frames=still)
+    return [path for path, made in zip(paths, (wanted.csv, wanted.html)) if made]
+
+
+def _jpeg(path: Path) -> bytes:
+    """A picture file as the bytes of a JPEG."""
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(read_image(path), cv2.COLOR_RGB2BGR))
+    return data.tobytes()

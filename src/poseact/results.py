@@ -1,0 +1,299 @@
+"""Result files: JSON lines (a header, then a line a frame), CSV and a self-contained HTML page.
+
+Units are in the header and in the column names. Unknown numbers are null in JSON, empty in CSV.
+A file is written under a temporary name and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poseact.layouts import LAYOUTS, Layout
+from poseact.types import Person, Result
+from poseact.video import part_path
+
+SCHEMA = "poseact/1"
+_PAGE = Path(__file__).parent / "assets" / "report.html"
+UNITS = {
+    "xy": "px of the upright frame, x right, y down, (0, 0) is the corner of the first pixel",
+    "xyz": "mm, root-relative, camera axes: x right, y down, z forward",
+    "box": "px, x0 y0 x1 y1",
+    "score": "0..1",
+    "action": "probability per label, for the window that ends at this frame",
+}
+CSV_COLUMNS = (
+    *("frame", "time_s", "track", "joint", "x_px", "y_px", "score", "x_mm", "y_mm", "z_mm"),
+    *("action", "action_probability"),
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What holds for all frames. fps and size (width, height) px: None where unknown."""
+
+    layout: Layout
+    labels: tuple[str, ...] = ()
+    source: str = ""
+    model: str = ""
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+
+
+# -------------------------------------------------------------------------------------- JSON lines
+
+
+class ResultsWriter:
+    """Writes `poseact/1` JSON lines, a frame at a time; the file appears when the block ends.
+
+    After an exception nothing is left. To end a live session and keep its results, catch
+    KeyboardInterrupt inside the block.
+
+    >>> with ResultsWriter("a.jsonl", layout=PA17, labels=("wave",)) as out:    # doctest: +SKIP
+    ...     out.write(result)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        layout: Layout,
+        labels: Sequence[str] = (),
+        source: str = "",
+        model: str = "",
+        fps: float | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.header = Header(layout, tuple(labels), source, model, fps, size)
+        self._part = part_path(self.path)
+        self._file = self._part.open("w", encoding="utf-8", newline="\n")
+        self._line(_header_json(self.header))
+
+    def write(self, result: Result) -> None:
+        """Append a frame. ValueError if its layout, labels or shapes are not the header's."""
+        self._line(_result_json(result, self.header))
+
+    def _line(self, value: dict[str, Any]) -> None:
+        self._file.write(json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        """Give the file its name."""
+        self._file.close()
+        self._part.replace(self.path)
+
+    def abort(self) -> None:
+        """Drop the unfinished file."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> ResultsWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close() if kind is None else self.abort()
+
+
+def read_jsonl(path: str | Path) -> tuple[Header, list[Result]]:
+    """The header and the frames of a file of `ResultsWriter`.
+
+    Coordinates were rounded to 0.01 px, 0.1 mm and 1e-4 of a probability. Raises FileNotFoundError,
+    or ValueError that names the file and the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such result file")
+    results: list[Result] = []
+    header, number = None, 0
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                value = json.loads(line)
+                if header is None:
+                    header = _read_header(value)
+                else:
+                    results.append(_read_result(value, header))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                why = f"no {error}" if isinstance(error, KeyError) else error
+                raise ValueError(f"{path}, line {number}: not a {SCHEMA} line: {why}") from None
+    if header is None:
+        raise ValueError(f"{path}: empty, not a {SCHEMA} file")
+    return header, results
+
+
+def _header_json(header: Header) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "layout": header.layout.name,
+        "joints": header.layout.joints,
+        "parents": header.layout.parents,
+        "labels": header.labels,
+        "units": UNITS,
+        "source": header.source,
+        "model": header.model,
+        "fps": header.fps,
+        "size": header.size,
+    }
+
+
+def _read_header(value: dict[str, Any]) -> Header:
+    if value.get("schema") != SCHEMA:
+        raise ValueError(f"schema is {value.get('schema')!r}, this version reads {SCHEMA!r}")
+    layout = Layout(value["layout"], tuple(value["joints"]), tuple(value["parents"]))
+    if LAYOUTS.get(layout.name) == layout:
+        layout = LAYOUTS[layout.name]
+    width_height = value["size"]
+    return Header(
+        layout,
+        tuple(value["labels"]),
+        value["source"],
+        value["model"],
+        value["fps"],
+        (int(width_height[0]), int(width_height[1])) if width_height else None,
+    )
+
+
+def _result_json(result: Result, header: Header) -> dict[str, Any]:
+    if result.people and result.labels and result.labels != header.labels:
+        raise ValueError(f"frame {result.index} has labels {result.labels}, not {header.labels}")
+    people = [_person_json(p, header, result.index) for p in result.people]
+    return {"frame": result.index, "time_s": round(result.time_s, 6), "people": people}
+
+
+def _person_json(person: Person, header: Header, index: int) -> dict[str, Any]:
+    joints = len(header.layout)
+    if person.layout != header.layout or np.shape(person.xy) != (joints, 2):
+        raise ValueError(
+            f"frame {index} has layout {person.layout.name} with {len(person.xy)} joints, the file "
+            f"has {header.layout.name} with {joints}; see layouts.convert"
+        )
+    if person.action is not None and len(person.action) != len(header.labels):
+        raise ValueError(
+            f"frame {index} has {len(person.action)} action probabilities for "
+            f"{len(header.labels)} labels"
+        )
+    return {
+        "track": int(person.track),
+        "box": _rounded(person.box, 2),
+        "xy": _rounded(person.xy, 2),
+        "score": _rounded(person.score, 4),
+        "xyz": None if person.xyz is None else _rounded(person.xyz, 1),
+        "action": None if person.action is None else _rounded(person.action, 4),
+    }
+
+
+def _rounded(values: np.ndarray, digits: int) -> list[Any]:
+    """Nested lists with None for what is not finite: JSON has no NaN."""
+    values = np.asarray(values, float)
+    if values.ndim > 1:
+        return [_rounded(row, digits) for row in values]
+    return [round(v, digits) if np.isfinite(v) else None for v in values.tolist()]
+
+
+def _read_result(value: dict[str, Any], header: Header) -> Result:
+    people = tuple(_read_person(p, header.layout) for p in value["people"])
+    return Result(int(value["frame"]), float(value["time_s"]), people, header.labels)
+
+
+def _read_person(value: dict[str, Any], layout: Layout) -> Person:
+    def array(name: str, *shape: int) -> np.ndarray:
+        return np.array(value[name], float).reshape(shape)  # None becomes NaN
+
+    joints = len(layout)
+    return Person(
+        xy=array("xy", joints, 2),
+        xyz=None if value["xyz"] is None else array("xyz", joints, 3),
+        score=array("score", joints),
+        box=array("box", 4),
+        layout=layout,
+        track=int(value["track"]),
+        action=None if value["action"] is None else array("action", -1),
+    )
+
+
+# --------------------------------------------------------------------------------------------- CSV
+
+
+def write_csv(path: str | Path, header: Header, results: Iterable[Result]) -> None:
+    """Long form: a row for each joint of each person of each frame, columns as `CSV_COLUMNS`.
+
+    The last two columns are the person's most probable action; unknown cells are empty.
+    """
+    path = Path(path)
+    part = part_path(path)
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(CSV_COLUMNS)
+            for result in results:
+                line = _result_json(result, header)
+                for person in line["people"]:
+                    table.writerows(_csv_rows(line, person, header))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _csv_rows(line: dict[str, Any], person: dict[str, Any], header: Header) -> list[list[Any]]:
+    action = person["action"] or []
+    known = [k for k, p in enumerate(action) if p is not None]
+    best = max(known, key=lambda k: action[k], default=None)
+    named = [None, None] if best is None else [header.labels[best], action[best]]
+    unknown = [[None] * 3] * len(header.layout)
+    where = [line["frame"], line["time_s"], person["track"]]
+    columns = zip(header.layout.joints, person["xy"], person["score"], person["xyz"] or unknown)
+    return [[*where, joint, *xy, score, *xyz, *named] for joint, xy, score, xyz in columns]
+
+
+# -------------------------------------------------------------------------------------------- HTML
+
+
+def write_html(
+    path: str | Path,
+    header: Header,
+    results: Iterable[Result],
+    *,
+    video: str | Path | None = None,
+    frames: Sequence[bytes] = (),
+) -> None:
+    """One page that needs nothing else: player, 3D skeleton to turn, actions over time, joints.
+
+    video: an annotated mp4 to embed; or frames: a JPEG for each result. With neither the page draws
+    the 2D skeleton itself. Raises ValueError if the number of frames is not that of the results.
+    """
+    path = Path(path)
+    lines = [_result_json(result, header) for result in results]
+    if frames and len(frames) != len(lines):
+        raise ValueError(f"{path}: {len(frames)} frames for {len(lines)} results")
+    data = {
+        "header": _header_json(header),
+        "sides": [header.layout.side(j) for j in range(len(header.layout))],
+        "frames": lines,
+        "video": None if video is None else _data_url("video/mp4", Path(video).read_bytes()),
+        "images": [_data_url("image/jpeg", jpeg) for jpeg in frames],
+    }
+    # In a script element only "<" could end the element.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    name = Path(header.source).name or "poseact"
+    filled = {"TITLE": html.escape(name), "DATA": text}
+    template = _PAGE.read_text(encoding="utf-8")
+    page = re.sub("@(TITLE|DATA)@", lambda found: filled[found[1]], template)
+    part = part_path(path)
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _data_url(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,102 @@
+"""The folder of a training run.
+
+config.json re-runs the run, log.jsonl has a line every so many steps, checkpoint.pt everything to
+go on (written whole or not at all), and at the end weights.safetensors the averaged weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RunFolder:
+    """Files of one run. `writes` is False in all processes of a parallel run but the first."""
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
+
+    def claim(self, config_json: str, *, resume: bool) -> None:
+        """Write config.json, or make sure the folder holds this very run.
+
+        ValueError if it holds a run and `resume` is off, or if it holds another one.
+        """
+        note = self.path / "config.json"
+        if note.is_file():
+            if not resume:
+                raise ValueError(f"{self.path} holds a run already; resume it or choose another")
+            if json.loads(note.read_text()) != json.loads(config_json):
+                raise ValueError(
+                    f"{note} is the configuration of another run; choose another folder"
+                )
+        elif self.writes:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with written_whole(note) as temporary:
+                temporary.write_text(config_json)
+
+    def read_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None before the first. Only tensors and numbers are read."""
+        path = self.path / "checkpoint.pt"
+        return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        if self.writes:
+            with written_whole(self.path / "checkpoint.pt") as temporary:
+                torch.save(state, temporary)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary name that becomes `path` only if all went well."""
+    temporary = path.with_name(f".{path.name}.tmp")  # one writer: what a kill left is overwritten
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Log:
+    """Means of the losses since the last line, to log.jsonl and to the screen."""
+
+    def __init__(self, folder: RunFolder, step: int, total: int) -> None:
+        self.path, self.writes, self.total = folder.path / "log.jsonl", folder.writes, total
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.start_s, self.start_step = time.monotonic(), step
+        if self.writes and self.path.is_file():  # what came after the checkpoint is done anew
+            lines = self.path.read_text().splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            with written_whole(self.path) as temporary:
+                temporary.write_text("".join(line + "\n" for line in kept))
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def write(self, step: int, stage: str, lr: float) -> None:
+        """One line with the means since the last one, and on the screen the time left."""
+        means = {name: round(float(s) / self.counts[name], 6) for name, s in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        if not self.writes:
+            return
+        elapsed_s = time.monotonic() - self.start_s
+        rate = (step - self.start_step) / max(elapsed_s, 1e-9)
+        line = {"step": step, "stage": stage, "lr": lr, "steps_per_s": round(rate, 3), **means}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        left_min = (self.total - step) / max(rate, 1e-9) / 60
+        text = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+        print(
+            f"{stage} {step}/{self.total}  {text}  {rate:.2f} steps/s  {left_min:.1f} min left",
+            flush=True,
+        )

@@ -1,0 +1,114 @@
+"""What travels between the rooms. Frozen dataclasses for people and frames, tensors for batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from torch import Tensor
+
+from poseact.layouts import Layout
+
+NO_ACTION = -1
+"""`ignore_index`: the class of a sample without an action."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in one frame.
+
+    xy: (J, 2) px of the original frame. xyz: (J, 3) mm, root-relative, camera axes, or None.
+    score: (J,) confidence 0..1. box: (4,) x0 y0 x1 y1 px. action: (A,) probabilities for the
+    window that ends here, or None.
+    """
+
+    xy: np.ndarray
+    xyz: np.ndarray | None
+    score: np.ndarray
+    box: np.ndarray
+    layout: Layout
+    track: int = 0
+    action: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One frame: everyone seen in it. `labels` are the names of `Person.action`."""
+
+    index: int
+    time_s: float
+    people: tuple[Person, ...]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera with Human3.6M distortion.
+
+    R: (3, 3) world to camera, t: (3,) camera centre in the world (mm), f: (2,) px, c: (2,) px,
+    k: (3,) radial, p: (2,) tangential coefficients.
+    """
+
+    R: np.ndarray
+    t: np.ndarray
+    f: np.ndarray
+    c: np.ndarray
+    k: np.ndarray
+    p: np.ndarray
+
+
+@dataclass(frozen=True)
+class Record:
+    """One annotated person over T frames, without its pixels.
+
+    frame: reads frame t as uint8 RGB (H, W, 3), None where there are no pictures. xy: (T, J, 2) px,
+    NaN unknown. xyz: (T, J, 3) mm in camera axes, or None. visible: (T, J) or None. box: (T, 4) px,
+    or None. camera: None if unknown. scale_px: (T,) head size for PCKh, or None.
+    """
+
+    frame: Callable[[int], np.ndarray] | None
+    xy: np.ndarray
+    layout: Layout
+    xyz: np.ndarray | None = None
+    visible: np.ndarray | None = None
+    box: np.ndarray | None = None
+    camera: Camera | None = None
+    action: int | None = None
+    source: str = ""
+    subject: str = ""
+    view: str = ""
+    scale_px: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+class Sample(TypedDict):
+    """Tensors of one clip; a batch has B in front.
+
+    frames (T, 3, H, W) in [-1, 1]; pose (T, J, 3) u v d, NaN unknown; valid (T, J, 3) bool;
+    inside (T, J) bool; action () long, NO_ACTION if none; to_image (T, 3, 3) crop uv -> px.
+    """
+
+    frames: Tensor
+    pose: Tensor
+    valid: Tensor
+    inside: Tensor
+    action: Tensor
+    to_image: Tensor
+
+
+class Output(NamedTuple):
+    """What every model that sees pixels returns.
+
+    poses: one (B, T, J, D) u v [d] per block, the last is the answer. scores: (B, T, J) per block.
+    actions: one tuple per action block with one (B, A) logits per action set; empty for stills.
+    heatmaps: (B, T, J, h, w) logits per block.
+    """
+
+    poses: list[Tensor]
+    scores: list[Tensor]
+    actions: list[tuple[Tensor, ...]]
+    heatmaps: list[Tensor]

@@ -1,0 +1,151 @@
+"""Weights files: one safetensors file that holds the numbers and, in its header, all that is needed
+to use them: architecture, configuration, joint layout, action names, input size, provenance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from poseact.layouts import layout_named
+from poseact.models.spnet import SPNet, SPNetConfig
+
+SHIPPED = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a weights file says about itself.
+
+    labels: action names, one tuple per action set. size: (h, w) of the crop in px. frames, fps: the
+    clips the actions were trained on. margin: side of the crop over the side of the person's box.
+    """
+
+    config: dict[str, Any]
+    layout: str
+    labels: tuple[tuple[str, ...], ...]
+    size: tuple[int, int]
+    frames: int = 8
+    fps: float = 8.0
+    margin: float = 1.25
+    architecture: str = "spnet"
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+class Loaded(NamedTuple):
+    """A network in eval mode and its card."""
+
+    model: SPNet
+    card: Card
+
+
+def build(card: Card) -> SPNet:
+    """The network a card describes, with fresh weights."""
+    if card.architecture != "spnet":
+        raise ValueError(f"unknown architecture {card.architecture!r}; this version knows spnet")
+    known = {f.name for f in dataclasses.fields(SPNetConfig)}
+    strange = set(card.config) - known
+    if strange:
+        raise ValueError(f"unknown settings {sorted(strange)} for {card.architecture}")
+    return SPNet(SPNetConfig(**card.config))
+
+
+def save(path: str | Path, model: SPNet, card: Card, *, half: bool = False) -> Path:
+    """Write atomically. `half` stores kernels as float16, batch-norm vectors as they are."""
+    path = Path(path)
+    tensors: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        tensors[name] = value.half() if half and value.ndim > 1 else value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, {"poseact": json.dumps(dataclasses.asdict(card))})
+        temporary.chmod(0o644)  # safetensors makes files that only their owner may read
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def available() -> dict[str, Path]:
+    """Shipped weights: name -> file."""
+    return {p.stem: p for p in sorted(SHIPPED.glob("*.safetensors"))}
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The file behind a shipped name or a path; FileNotFoundError lists what there is."""
+    shipped = available()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    raise FileNotFoundError(
+        f"no weights {str(name_or_path)!r}: neither a file nor one of the shipped models "
+        f"({', '.join(shipped) or 'none'})"
+    )
+
+
+def read_card(path: str | Path) -> Card:
+    """Only the card of a weights file."""
+    return _read(find(path))[0]
+
+
+def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
+    """A network ready for prediction, from a shipped name or a file.
+
+    FileNotFoundError if there is none; ValueError if it is not a whole poseact weights file or its
+    tensors are not those of the configuration it names.
+    """
+    path = find(name_or_path)
+    card, tensors = _read(path)
+    model = build(card)
+    expected = model.state_dict()
+    missing = sorted(set(expected) - set(tensors))
+    extra = sorted(set(tensors) - set(expected))
+    if missing or extra:
+        raise ValueError(
+            f"{path}: tensors do not fit the configuration in the file; "
+            f"missing {missing[:3]} ({len(missing)}), unknown {extra[:3]} ({len(extra)})"
+        )
+    for name, value in tensors.items():
+        if value.shape != expected[name].shape:
+            raise ValueError(
+                f"{path}: {name} has shape {tuple(value.shape)}, "
+                f"the configuration wants {tuple(expected[name].shape)}"
+            )
+    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
+    return Loaded(model.to(device).eval(), card)
+
+
+def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("poseact")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({error}); copy or download it again"
+        ) from error
+    if header is None:
+        raise ValueError(f"{path} is a safetensors file without a poseact card")
+    try:
+        card = json.loads(header)
+        card["labels"] = tuple(tuple(names) for names in card["labels"])
+        card["size"] = tuple(card["size"])
+        config = card["config"].items()
+        card["config"] = {k: tuple(v) if isinstance(v, list) else v for k, v in config}
+        layout_named(card["layout"])
+        return Card(**card), tensors
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: its poseact card cannot be read ({error})") from error

@@ -1,0 +1,74 @@
+"""What several tests share: the optional folder of real data, a tiny network, one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from poseact import weights
+from poseact.models.spnet import SPNet, SPNetConfig
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the repository; tests that need it are skipped where it is missing."""
+    folder = Path(os.environ.get("POSEACT_SHARED", ROOT.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder} (set POSEACT_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> SPNetConfig:
+    return SPNetConfig(
+        joints=17,
+        dim=3,
+        actions=(4,),
+        pyramids=2,
+        action_pyramids=(1, 2),
+        levels=2,
+        growth=8,
+        image_div=4,
+        pose_features=16,
+        visual_features=16,
+        entry="light",
+        cell_centres=True,
+    )
+
+
+@pytest.fixture()
+def tiny(tiny_config: SPNetConfig) -> SPNet:
+    torch.manual_seed(0)
+    return settled(SPNet(tiny_config))
+
+
+@pytest.fixture()
+def tiny_card(tiny_config: SPNetConfig) -> weights.Card:
+    from dataclasses import asdict
+
+    return weights.Card(
+        config=asdict(tiny_config),
+        layout="PA17",
+        labels=(("idle", "walk", "run", "jump"),),
+        size=(64, 64),
+    )
+
+
+def settled(model: SPNet) -> SPNet:
+    """Eval mode with moving averages that fit the random weights, as after a little training."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # cumulative mean of the passes below
+    size = 2 * model.stride
+    with torch.no_grad():
+        for _ in range(2):
+            model(torch.rand(2, 2, 3, size, size) * 2 - 1)
+    return model.eval()

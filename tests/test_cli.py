@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from poseact.cli import main, parse
+from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.predictor import Follower
+from poseact.predict_files import find_jobs
+from poseact.results import read_jsonl
+from poseact.types import Result
+from poseact.video import Frame, VideoReader, VideoWriter, read_image, write_image
+from poseact.weights import Card, save
+
+CONFIG = SPNetConfig(
+    joints=17,
+    dim=3,
+    actions=(2,),
+    pyramids=2,
+    action_pyramids=(1, 2),
+    levels=3,
+    growth=16,
+    image_div=4,
+    pose_features=32,
+    visual_features=32,
+    entry="light",
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    net = SPNet(CONFIG)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    card = Card(
+        dataclasses.asdict(CONFIG), "PA17", (("sit", "stand"),), (32, 32), frames=4, fps=10.0
+    )
+    return save(tmp_path_factory.mktemp("weights") / "tiny.safetensors", net, card)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    rgb = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    write_image(tmp_path / "in" / "photo.jpg", rgb)
+    return tmp_path / "in" / "photo.jpg"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    path = tmp_path / "in" / "dance.mp4"
+    with VideoWriter(path, fps=10, size=(80, 60)) as video:
+        for _ in range(12):
+            video.write(rng.integers(0, 255, (60, 80, 3), np.uint8))
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def files(folder: Path) -> set[str]:
+    """All that lies there, hidden temporary files too."""
+    return {p.name for p in folder.rglob("*")} if folder.exists() else set()
+
+
+def fails(capsys: pytest.CaptureFixture[str], out: Path, *args: str | Path, words: str) -> None:
+    """One line on stderr with these words, exit status 2, no file and no folder."""
+    assert main([str(a) for a in args] + ["-o", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("poseact: ") and error.count("\n") == 1, error
+    assert words in error
+    assert not out.exists()
+
+
+# ------------------------------------------------------------------------------- what it writes
+
+
+def test_a_picture_gives_results_and_an_annotated_picture(
+    weights: Path, picture: Path, out: Path
+) -> None:
+    args = ["predict", picture, "-o", out, "--weights", weights, "--csv", "--html", "--flip"]
+    assert main([str(a) for a in args]) == 0
+    assert files(out) == {"photo.jsonl", "photo.png", "photo.csv", "photo.html"}
+    header, results = read_jsonl(out / "photo.jsonl")
+    assert header.source == str(picture) and header.size == (80, 60) and header.fps is None
+    assert len(results) == 1 and results[0].people[0].xy.shape == (17, 2)
+    assert min(read_image(out / "photo.png").shape[:2]) >= 60
+    assert "data:image/jpeg" in (out / "photo.html").read_text()
+
+
+def test_a_video_gives_a_line_and_a_picture_for_every_frame(
+    weights: Path, clip: Path, out: Path
+) -> None:
+    args = ["predict", clip, "-o", out, "--weights", weights, "--html", "--exit", "2", "1"]
+    assert main([str(a) for a in args]) == 0
+    assert files(out) == {"dance.jsonl", "dance.mp4", "dance.html"}
+    header, results = read_jsonl(out / "dance.jsonl")
+    assert header.labels == ("sit", "stand") and header.fps == pytest.approx(10)
+    assert [r.index for r in results] == list(range(12))
+    action = results[-1].people[0].action
+    assert action is not None and action.sum() == pytest.approx(1, abs=1e-3)
+    with VideoReader(out / "dance.mp4") as video:
+        times = [frame.time_s for frame in video]
+    np.testing.assert_allclose(times, np.arange(12) / 10, atol=1e-3)
+    assert "data:video/mp4" in (out / "dance.html").read_text()
+
+
+def test_no_video_and_limit_and_box(weights: Path, clip: Path, out: Path) -> None:
+    args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
+    assert main([str(a) for a in [*args, "--box", 5, 5, 65, 55]]) == 0
+    assert files(out) == {"dance.jsonl"}
+    _, results = read_jsonl(out / "dance.jsonl")
+    assert len(results) == 3
+    np.testing.assert_allclose(results[0].people[0].box, [5, 5, 65, 55])
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    rgb = np.zeros((20, 20, 3), np.uint8)
+    for name in ("a/x.png", "a/y.png", "b/x.png", "b/x.jpg", "b/x_2.png"):
+        write_image(tmp_path / name, rgb)
+    names = [job.name for job in find_jobs(str(tmp_path / "*" / "*"))]
+    assert len(names) == 5 and len(set(names)) == 5
+    assert names[1] == "y"
+
+
+def test_a_stream_has_a_name() -> None:
+    assert find_jobs("0")[0].source == 0 and find_jobs("0")[0].name == "camera0"
+    (job,) = find_jobs("https://example.org/films/walk.mp4?token=1")
+    assert (job.kind, job.name) == ("video", "walk")
+
+
+def test_one_bad_file_of_a_folder_does_not_stop_the_others(
+    weights: Path, picture: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (picture.parent / "bad.jpg").write_text("no picture")
+    args = ["predict", picture.parent, "-o", out, "--weights", weights, "--no-video"]
+    assert main([str(a) for a in args]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "bad.jpg" in lines[0] and "1 of 2" in lines[1]
+    assert files(out) == {"photo.jsonl"}
+
+
+def test_the_input_is_never_overwritten(
+    weights: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = clip.read_bytes()
+    assert main(["predict", str(clip), "-o", str(clip.parent), "--weights", str(weights)]) == 2
+    assert "overwrite" in capsys.readouterr().err
+    assert clip.read_bytes() == before and files(clip.parent) == {"dance.mp4"}
+
+
+# ------------------------------------------------------------------------------- bad input
+
+
+def test_a_missing_file(
+    weights: Path, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone.mp4"
+    fails(capsys, out, "predict", gone, "--weights", weights, words="gone.mp4")
+
+
+@pytest.mark.parametrize("name", ["letter.mp4", "letter.png", "letter.xyz"])
+def test_a_text_under_another_name(
+    weights: Path, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / name).write_text("Dear reader,\n" * 50)
+    fails(capsys, out, "predict", tmp_path / name, "--weights", weights, words=name)
+
+
+def test_a_picture_of_one_pixel(
+    weights: Path, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "dot.png", np.zeros((1, 1, 3), np.uint8))
+    fails(capsys, out, "predict", tmp_path / "dot.png", "--weights", weights, words="1 x 1 px")
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6])
+def test_a_truncated_jpeg(
+    weights: Path, picture: Path, out: Path, capsys: pytest.CaptureFixture[str], kept: float
+) -> None:
+    data = picture.read_bytes()
+    picture.write_bytes(data[: int(kept * len(data))])
+    fails(capsys, out, "predict", picture, "--weights", weights, words="photo.jpg")
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6])
+def test_a_truncated_video(
+    weights: Path, clip: Path, out: Path, capsys: pytest.CaptureFixture[str], kept: float
+) -> None:
+    data = clip.read_bytes()  # its index stands in front, so its first frames can be read
+    clip.write_bytes(data[: int(kept * len(data))])
+    fails(capsys, out, "predict", clip, "--weights", weights, words="dance.mp4")
+
+
+def test_weights_cut_in_half(
+    weights: Path, picture: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = weights.read_bytes()
+    half = picture.parent / "half.safetensors"
+    half.write_bytes(data[: len(data) // 2])
+    fails(capsys, out, "predict", picture, "--weights", half, words="half.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--weights", "spnet-xxl"), "spnet-xxl"),
+        (("--exit", "7", "7"), "(7, 7)"),
+        (("--device", "toaster"), "toaster"),
+        (("--threads", "0"), "threads"),
+        (("--limit", "0"), "--limit"),
+        (("--box", "9", "9", "3", "3"), "x0 y0 x1 y1"),
+    ],
+)
+def test_bad_options(
+    weights: Path,
+    picture: Path,
+    out: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: tuple[str, ...],
+    words: str,
+) -> None:
+    fails(capsys, out, "predict", picture, "--weights", weights, *option, words=words)
+
+
+def test_options_that_do_not_parse_have_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict"]) == 2
+    assert main(["predict", "a.jpg", "--nonsense"]) == 2
+    assert main(["dance"]) == 2
+    assert main(["--help"]) == 0
+    assert "predict" in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_nothing_behind(
+    weights: Path,
+    clip: Path,
+    out: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    push = Follower.push
+
+    def interrupted(self: Follower, frame: Frame) -> Result:
+        if frame.index == 5:
+            assert files(out)  # something half-written is there to be removed
+            raise KeyboardInterrupt
+        return push(self, frame)
+
+    monkeypatch.setattr(Follower, "push", interrupted)
+    args = ["predict", str(clip), "-o", str(out), "--weights", str(weights)]
+    assert main(args) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_ctrl_c_is_the_end_of_a_live_source_and_keeps_what_was_seen(
+    weights: Path, clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Live(VideoReader):
+        def __init__(self, source: str | Path | int) -> None:
+            super().__init__(source)
+            self.live = True
+
+    push = Follower.push
+
+    def interrupted(self: Follower, frame: Frame) -> Result:
+        if frame.index == 5:
+            raise KeyboardInterrupt
+        return push(self, frame)
+
+    monkeypatch.setattr("poseact.predict_files.VideoReader", Live)
+    monkeypatch.setattr("poseact.predictor.newest", iter)  # no frame is dropped here
+    monkeypatch.setattr(Follower, "push", interrupted)
+    assert main(["predict", str(clip), "-o", str(out), "--weights", str(weights)]) == 0
+    assert files(out) == {"dance.jsonl", "dance.mp4"}
+    assert len(read_jsonl(out / "dance.jsonl")[1]) == 5
+
+
+# ------------------------------------------------------------------------------- other commands
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys\nfrom poseact.cli import main\nassert main(['predict', '--help']) == 0\n"
+        "print([m for m in ('torch', 'cv2', 'av', 'numba', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_doctor_names_versions_device_and_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    rows = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert rows["torch"] == torch.__version__
+    assert {"python", "device", "weights", "opencv-python-headless"} <= set(rows)
+
+
+def test_models_lists_what_is_shipped(
+    weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poseact.weights.SHIPPED", weights.parent)
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    for word in ("tiny", "PA17", "sit, stand", "32x32", str(weights)):
+        assert word in text
+
+
+def test_data_show_draws_a_sheet_of_photos(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scipy.io import savemat
+
+    joints = np.random.default_rng(0).uniform(10, 50, (14, 3, 4))
+    joints[:, 2] = 1
+    savemat(tmp_path / "joints.mat", {"joints": joints})
+    for n in range(1, 5):
+        write_image(tmp_path / "images" / f"im{n:05}.jpg", np.full((60, 60, 3), 40, np.uint8))
+    sheet = out / "sheet.png"
+    assert main(["data", "show", "lspet", str(tmp_path), "-o", str(sheet), "--count", "3"]) == 0
+    rgb = read_image(sheet)
+    assert rgb.shape[1] > 3 * 60
+    assert len(np.unique(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))) > 20  # skeletons are drawn
+    fails(capsys, tmp_path / "no", "data", "show", "lspet", words="lspet")
+
+
+def test_train_passes_settings_on_to_its_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    command = parse(["train", "spnet_s", "-o", "run", "--resume", "--seed", "3"])
+    assert command.resume and command.overrides == ("--seed", "3")
+    assert main(["train", "nonesuch", "-o", "run"]) == 2
+    assert "nonesuch" in capsys.readouterr().err
+
+
+def test_results_are_json_lines_with_a_header(weights: Path, picture: Path, out: Path) -> None:
+    assert main(["predict", str(picture), "-o", str(out), "--weights", str(weights)]) == 0
+    first, second = (out / "photo.jsonl").read_text().splitlines()
+    assert json.loads(first)["model"] == str(weights)
+    assert json.loads(second)["frame"] == 0

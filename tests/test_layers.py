@@ -1,0 +1,126 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from poseact import layers
+
+
+def painted(h: int, w: int, row: int, column: int) -> torch.Tensor:
+    prob = torch.zeros(1, 1, h, w)
+    prob[..., row, column] = 1
+    return prob
+
+
+@pytest.mark.parametrize("cell_centres", [True, False])
+def test_soft_argmax_reads_the_painted_cell(cell_centres: bool) -> None:
+    for row, column in [(0, 0), (3, 5), (7, 15)]:
+        u, v = layers.soft_argmax(painted(8, 16, row, column), cell_centres=cell_centres)[0, 0]
+        if cell_centres:
+            assert (u, v) == pytest.approx(((column + 0.5) / 16, (row + 0.5) / 8))
+        else:
+            assert (u, v) == pytest.approx((column / 15, row / 7))
+
+
+def test_both_grids_put_the_middle_in_the_middle() -> None:
+    even = torch.full((1, 6, 10), 1 / 60)
+    for cell_centres in (True, False):
+        assert layers.soft_argmax(even, cell_centres=cell_centres) == pytest.approx(
+            torch.full((1, 2), 0.5)
+        )
+        assert layers.soft_argmax_1d(
+            torch.full((7,), 1 / 7), cell_centres=cell_centres
+        ) == pytest.approx(0.5)
+
+
+def test_spatial_softmax_sums_to_one_and_sharpens_with_alpha() -> None:
+    logits = torch.randn(2, 3, 5, 7)
+    prob = layers.spatial_softmax(logits)
+    assert prob.sum((-2, -1)) == pytest.approx(torch.ones(2, 3), abs=1e-6)
+    assert bool((layers.spatial_softmax(logits, 4.0).amax((-2, -1)) > prob.amax((-2, -1))).all())
+
+
+def test_expected_depth_reads_under_the_heat_map() -> None:
+    depth = torch.randn(1, 1, 4, 4)
+    assert layers.expected_depth(painted(4, 4, 2, 1), depth) == pytest.approx(
+        depth[..., 2, 1].sigmoid()
+    )
+
+
+def test_confidences_follow_their_definitions() -> None:
+    maps = torch.randn(2, 3, 5, 6)
+    windows = maps[..., :-1, :-1] + maps[..., :-1, 1:] + maps[..., 1:, :-1] + maps[..., 1:, 1:]
+    assert layers.window_sum_confidence(maps) == pytest.approx(windows.amax((-2, -1)), abs=1e-6)
+    assert layers.max_confidence(maps) == pytest.approx(maps.flatten(-2).max(-1).values)
+    expected = torch.sigmoid(maps.flatten(-2).max(-1).values)
+    assert layers.sigmoid_max_confidence(maps) == pytest.approx(expected)
+    one_window = torch.zeros(1, 1, 4, 4)
+    one_window[..., 1:3, 1:3] = 0.25
+    assert layers.window_sum_confidence(one_window).item() == pytest.approx(1)
+    assert layers.max_confidence(one_window).item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "expected"),
+    [
+        (256, 3, 2, (0, 1)),
+        (256, 7, 2, (2, 3)),
+        (32, 2, 1, (0, 1)),
+        (9, 2, 2, (0, 1)),
+        (8, 5, 1, (2, 2)),
+    ],
+)
+def test_same_padding_is_tensorflows(size, kernel, stride, expected) -> None:
+    assert layers.same_padding(size, kernel, stride) == expected
+
+
+def test_strided_convolution_samples_where_tensorflow_does() -> None:
+    """With an even size, a 3x3 kernel at stride 2 is centred on odd pixels: 1, 3, 5 ..."""
+    conv = layers.ConvSame(1, 1, (3, 3), stride=2)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[0, 0, 1, 1] = 1
+    x = torch.arange(64.0).view(1, 1, 8, 8)
+    assert torch.equal(conv(x), x[..., 1::2, 1::2])
+
+
+def test_pooling_with_odd_sizes_keeps_the_last_column() -> None:
+    x = torch.arange(15.0).view(1, 1, 3, 5)
+    assert layers.max_pool_same(x, (2, 2), (2, 2)).tolist() == [[[[6, 8, 9], [11, 13, 14]]]]
+
+
+def test_max_min_pooling_keeps_either_sign() -> None:
+    x = torch.tensor([[[[1.0, -5.0], [2.0, 0.0]]]])
+    assert layers.max_min_pool(x).item() == 2 - 5
+    assert layers.global_max_min(x).item() == 2 - 5
+
+
+def test_joint_pool_is_the_heat_weighted_mean() -> None:
+    features = torch.randn(2, 5, 4, 6)
+    prob = layers.spatial_softmax(torch.randn(2, 3, 4, 6))
+    expected = torch.einsum("njhw,nchw->njc", prob, features)
+    assert layers.joint_pool(prob, features) == pytest.approx(expected, abs=1e-5)
+
+
+def test_glorot_bounds() -> None:
+    torch.manual_seed(0)
+    plain = layers.ConvSame(8, 16, (3, 3)).weight.abs().max().item()
+    assert plain <= math.sqrt(6 / (72 + 144)) and plain > 0.9 * math.sqrt(6 / (72 + 144))
+    deep = layers.ConvSame(64, 64, (5, 5), groups=64).weight.abs().max().item()
+    assert deep <= math.sqrt(6 / (65 * 25)) and deep > 0.9 * math.sqrt(6 / (65 * 25))
+
+
+@torch.no_grad()
+def test_residual_unit_passes_its_input_when_it_can() -> None:
+    unit = layers.ResidualUnit(6, 6, (3, 3))
+    torch.nn.init.zeros_(unit.conv1.pointwise.weight)
+    x = torch.randn(2, 6, 5, 5)
+    assert torch.equal(unit(x), x)
+    changed = layers.ResidualUnit(6, 4, (3, 3), stride=2, divide=2)
+    assert changed(x).shape == (2, 4, 3, 3)
+    assert changed.shortcut_conv is not None
+    torch.nn.init.zeros_(changed.conv2.weight)
+    expected = changed.shortcut_conv(F.relu(changed.bn1(x)))
+    changed.bn1.reset_running_stats()
+    assert changed(x) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,348 @@
+"""A hand-made network that reads painted joints stands in for a trained one: it is exact, so that
+what is tested is the way from pixels to people and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import poseact.predictor as rooms
+from poseact.geometry import crop_matrix, transform, warp
+from poseact.layouts import LSP14, PA17, Layout
+from poseact.models.spnet import FrameOutput, SPNet, SPNetConfig
+from poseact.predictor import LIMBS, Predictor, lift_to_mm, predict
+from poseact.stream import ActionWindow
+from poseact.track import LOST_FRAMES
+from poseact.types import Person, Result
+from poseact.video import Frame, VideoWriter, write_image
+from poseact.weights import Card, Loaded, save
+
+CONFIG = SPNetConfig(
+    joints=17,
+    dim=3,
+    actions=(3,),
+    pyramids=2,
+    action_pyramids=(1, 2),
+    levels=3,
+    growth=16,
+    image_div=4,
+    pose_features=32,
+    visual_features=32,
+    entry="light",
+    cell_centres=True,
+)
+LABELS = ("walk", "wave", "sit")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    net = SPNet(CONFIG)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    card = Card(
+        dataclasses.asdict(CONFIG), "PA17", (LABELS,), (32, 32), frames=4, fps=10.0, margin=1.25
+    )
+    return save(tmp_path_factory.mktemp("weights") / "tiny.safetensors", net, card)
+
+
+def action_of(result: Result) -> np.ndarray:
+    action = result.people[0].action
+    assert action is not None
+    return action
+
+
+def noise(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+
+
+# ------------------------------------------------------------------------------- the network
+
+
+def test_with_a_fixed_box_the_predictor_is_the_model_on_the_whole_clip(weights: Path) -> None:
+    predictor = Predictor(weights, search=False, smooth=False, device="cpu")
+    box = np.array([10.0, 5, 60, 55])
+    clip = [Frame(t, t / 10, noise(t)) for t in range(4)]
+    results = [result for _, result in predictor.video(clip, box=box)]
+    matrix = crop_matrix(box, scale=1.25)
+    crops = torch.from_numpy(np.stack([warp(f.rgb, matrix, (32, 32)) for f in clip]))
+    frames = crops.permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.inference_mode():
+        out = predictor.model(frames[None])
+    for t, result in enumerate(results):
+        (person,) = result.people
+        uv = out.poses[-1][0, t, :, :2].numpy()
+        np.testing.assert_allclose(person.xy, transform(np.linalg.inv(matrix), uv), atol=1e-3)
+        np.testing.assert_allclose(person.score, out.scores[-1][0, t], atol=1e-5)
+        np.testing.assert_array_equal(person.box, box)
+    action = out.actions[-1][0].softmax(-1)[0]
+    np.testing.assert_allclose(action_of(results[-1]), action, atol=1e-5)
+    assert results[-1].labels == LABELS
+    assert [r.index for r in results] == [0, 1, 2, 3]
+
+
+def test_the_mirror_image_gives_the_mirrored_person_with_flip(weights: Path) -> None:
+    predictor = Predictor(weights, search=False, flip=True)
+    rgb = noise(0, 64, 64)
+    box = np.array([0.0, 0, 64, 64])
+    (person,) = predictor.image(rgb, box=box).people
+    (mirrored,) = predictor.image(np.ascontiguousarray(rgb[:, ::-1]), box=box).people
+    flip = list(PA17.flip)
+    expected = (person.xy * [-1, 1] + [64, 0])[flip]
+    np.testing.assert_allclose(mirrored.xy, expected, atol=0.02)
+    np.testing.assert_allclose(mirrored.score, person.score[flip], atol=1e-4)
+    assert person.xyz is not None and mirrored.xyz is not None
+    np.testing.assert_allclose(mirrored.xyz, (person.xyz * [-1, 1, 1])[flip], atol=1.0)
+
+
+def test_an_exit_gives_that_blocks_pose_and_no_action_before_the_first_action_block(
+    weights: Path,
+) -> None:
+    whole = Predictor(weights, search=False)
+    cut = Predictor(weights, search=False, exit=(1, 2))
+    rgb = noise(1)
+    with torch.inference_mode():
+        look = whole.start(rgb, None)
+        crop = warp(rgb, np.linalg.inv(look.to_image), (32, 32))
+        out = whole.model.frames(torch.from_numpy(crop).permute(2, 0, 1)[None] / 127.5 - 1)
+    k = whole.model.exits.index((1, 2))
+    np.testing.assert_allclose(cut.image(rgb).people[0].score, out.scores[k][0].numpy(), atol=1e-4)
+    with pytest.raises(ValueError, match=r"no exit \(9, 9\).*\(1, 1\)"):
+        Predictor(weights, exit=(9, 9))
+
+
+def test_a_network_without_actions_or_depth(tmp_path: Path) -> None:
+    config = SPNetConfig(joints=14, levels=3, growth=16, image_div=4, pyramids=1, entry="light")
+    card = Card(dataclasses.asdict(config), "LSP14", (), (32, 32))
+    path = save(tmp_path / "flat.safetensors", SPNet(config), card)
+    predictor = Predictor(path)
+    clip = [Frame(t, t / 25, noise(t)) for t in range(3)]
+    for _, result in predictor.video(clip):
+        assert result.labels == ()
+        assert result.people[0].action is None and result.people[0].xyz is None
+        assert result.people[0].xy.shape == (14, 2)
+
+
+def test_actions_come_at_the_rate_of_the_model(weights: Path) -> None:
+    predictor = Predictor(weights, search=False, smooth=False)
+    video = [Frame(t, t / 30, noise(t)) for t in range(12)]  # the model's clips have 10 a second
+    actions = [action_of(result) for _, result in predictor.video(video)]
+    changes = [t for t in range(1, 12) if not np.array_equal(actions[t], actions[t - 1])]
+    assert changes == [3, 6, 9]
+    window = ActionWindow(predictor.model, 4)
+    for frame in video[::3]:
+        expected = window.push(predictor.start(frame.rgb, None).clues)
+    np.testing.assert_allclose(actions[-1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "message"),
+    [
+        (np.zeros((1, 1, 3), np.uint8), "1 x 1 px"),
+        (np.zeros((50, 50), np.uint8), r"\(50, 50\)"),
+        (np.zeros((50, 50, 3), np.float32), "float32"),
+    ],
+)
+def test_a_picture_that_is_none_is_refused(weights: Path, rgb: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Predictor(weights).image(rgb)
+
+
+def test_bad_options_are_refused(weights: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nonesuch"):
+        Predictor("nonesuch")
+    with pytest.raises(ValueError, match="device"):
+        Predictor(weights, device="toaster")
+    with pytest.raises(ValueError, match="threads"):
+        Predictor(weights, threads=0)
+    with pytest.raises(ValueError, match="action set 1"):
+        Predictor(weights, action_set=1)
+    with pytest.raises(ValueError, match="x0 y0 x1 y1"):
+        Predictor(weights).image(noise(0), box=np.array([50.0, 0, 10, 10]))
+
+
+def test_predict_walks_through_a_folder(weights: Path, tmp_path: Path) -> None:
+    for n in range(2):
+        write_image(tmp_path / f"{n}.png", noise(n))
+    with VideoWriter(tmp_path / "z.mp4", fps=10, size=(80, 60)) as video:
+        for n in range(3):
+            video.write(noise(n))
+    results = list(predict(tmp_path, weights=weights))
+    assert [r.index for r in results] == [0, 1, 0, 1, 2]
+    assert results[0].people[0].action is None and results[-1].people[0].action is not None
+    still = Predictor(weights).image(noise(1)).people[0]
+    np.testing.assert_allclose(results[1].people[0].xy, still.xy, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------- following
+
+_HUES = np.array([[[10 * j, 255, 255] for j in range(17)]], np.uint8)
+COLOURS = cv2.cvtColor(_HUES, cv2.COLOR_HSV2RGB)[0]  # one for each joint
+STICK = np.array(
+    [[50, 95], [50, 50], [50, 35], [50, 8], [30, 50], [70, 50], [22, 75], [78, 75], [12, 98],
+     [88, 98], [40, 98], [60, 98], [37, 140], [63, 140], [33, 180], [67, 180], [50, 72]], float
+)  # fmt: skip
+
+
+class PaintReader(nn.Module):
+    """Finds each joint by its colour: heat map = likeness, score = the best likeness."""
+
+    config = SPNetConfig(joints=17)
+    exits = ((1, 1),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("colours", torch.from_numpy(COLOURS / 127.5 - 1.0).float())
+
+    def frames(self, x: Tensor) -> FrameOutput:
+        away = (x[:, None] - self.get_buffer("colours")[:, :, None, None]).norm(dim=2)  # N J H W
+        likeness = torch.exp(-((away / 0.12) ** 2))
+        total = likeness.sum((-2, -1)).clamp(min=1e-9)
+        n = x.shape[-1]
+        grid = (torch.arange(n) + 0.5) / n
+        u = (likeness.sum(-2) * grid).sum(-1) / total
+        v = (likeness.sum(-1) * grid).sum(-1) / total
+        score = likeness.amax((-2, -1))
+        return FrameOutput([torch.stack([u, v], -1)], [score], [likeness], (), [])
+
+
+def painted(at: tuple[float, float], *, size: tuple[int, int] = (640, 360)) -> np.ndarray:
+    rgb = np.zeros((size[1], size[0], 3), np.uint8)
+    for colour, (x, y) in zip(COLOURS, STICK + at):
+        cv2.circle(rgb, (round(x), round(y)), 4, colour.tolist(), -1)
+    return rgb
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
+    card = Card({}, "PA17", (), (256, 256), frames=4, fps=10.0, margin=1.25)
+    model = cast(SPNet, PaintReader())
+    monkeypatch.setattr(rooms, "load", lambda name, device: Loaded(model, card))
+    yield Predictor(smooth=False, device="cpu")
+
+
+@pytest.mark.parametrize("at", [(5.0, 100.0), (280.0, 20.0), (540.0, 170.0)])
+def test_the_search_finds_the_person_anywhere_in_the_frame(
+    reader: Predictor, at: tuple[float, float]
+) -> None:
+    (person,) = reader.image(painted(at)).people
+    assert np.abs(person.xy - STICK - at - 0.5).max() < 1.0  # px
+    assert person.box[2] - person.box[0] < 100  # close up, not the whole frame
+
+
+def test_a_walking_person_is_followed(reader: Predictor) -> None:
+    places = [(3.0 * t, 100 + 0.5 * t) for t in range(60)]
+    clip = [Frame(t, t / 25, painted(place)) for t, place in enumerate(places)]
+    for place, (_, result) in zip(places, reader.video(clip)):
+        (person,) = result.people
+        assert person.track == 0
+        assert np.abs(person.xy - STICK - place - 0.5).max() < 1.5
+
+
+def test_the_clip_starts_on_the_box_around_its_first_middle_and_last_pose(
+    reader: Predictor,
+) -> None:
+    places = [(100.0 + 40 * t, 100.0) for t in range(4)]
+    clip = [Frame(t, t / 10, painted(place)) for t, place in enumerate(places)]
+    first = next(reader.video(clip))[1].people[0]
+    low, high = STICK.min(0) + places[0], STICK.max(0) + places[-1]
+    np.testing.assert_allclose(first.box, [*low, *high], atol=2)
+
+
+def test_somebody_lost_is_searched_for_and_is_somebody_new(reader: Predictor) -> None:
+    empty = np.zeros((360, 640, 3), np.uint8)
+    here, there = painted((20.0, 100.0)), painted((500.0, 150.0))
+    frames = [here] * 4 + [empty] * LOST_FRAMES + [there] * 8
+    video = [Frame(t, t / 25, rgb) for t, rgb in enumerate(frames)]
+    people: list[Person] = [result.people[0] for _, result in reader.video(video)]
+    assert people[3].track == 0
+    assert people[4].score.max() < 0.1
+    assert people[-1].track == 1
+    assert np.abs(people[-1].xy - STICK - (500.5, 150.5)).max() < 1.5
+
+
+def test_smoothing_calms_a_trembling_person(
+    reader: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    places = 100 + rng.integers(-2, 3, (40, 2))
+    clip = [Frame(t, t / 25, painted((float(x), float(y)))) for t, (x, y) in enumerate(places)]
+
+    def spread() -> float:
+        found = [result.people[0].xy for _, result in reader.video(clip)]
+        return float(np.diff(found, axis=0).std())
+
+    plain = spread()
+    monkeypatch.setattr(reader, "smooth", True)
+    assert spread() < 0.5 * plain
+
+
+# ------------------------------------------------------------------------------- millimetres
+
+
+def posed(layout: Layout, rng: np.random.Generator) -> np.ndarray:
+    """A pose (J, 3) mm whose limbs are those of a standard adult, bent at random."""
+    length = {pair: share * 1700 for pair, share in LIMBS.items()}
+    xyz = np.zeros((len(layout), 3))
+
+    def bend() -> np.ndarray:
+        way = rng.normal(size=3)
+        return way / np.linalg.norm(way)
+
+    for side, out in (("l", 1.0), ("r", -1.0)):
+        joints = {name: layout.index(f"{side}_{name}") for pair in LIMBS for name in pair}
+        xyz[joints["hip"]] = [out * 130, 0, 0]
+        xyz[joints["shoulder"]] = [out * 130, -length["shoulder", "hip"], 0]
+        for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")):
+            xyz[joints[b]] = xyz[joints[a]] + length[a, b] * bend()
+    return xyz
+
+
+@pytest.mark.parametrize("distance_mm", [2000.0, 4000.0, 9000.0])
+@pytest.mark.parametrize("aside_mm", [0.0, 900.0])
+def test_lifting_undoes_perspective(distance_mm: float, aside_mm: float) -> None:
+    focal, centre = 700.0, (320.0, 240.0)
+    for seed in range(5):
+        truth = posed(PA17, np.random.default_rng(seed))
+        camera = truth + [aside_mm, -100.0, distance_mm]
+        xy = camera[:, :2] / camera[:, 2:] * focal + centre
+        matrix = crop_matrix(np.array([100.0, 50, 400, 420]))
+        uvd = np.concatenate([transform(matrix, xy), 0.5 + truth[:, 2:] / 2000], 1)
+        xyz = lift_to_mm(uvd, np.linalg.inv(matrix), PA17, focal_px=focal, centre=centre)
+        np.testing.assert_allclose(xyz, truth, atol=0.5)
+
+
+def test_lifting_does_not_depend_on_the_crop_and_keeps_unknown_joints_unknown() -> None:
+    uvd = np.random.default_rng(0).uniform(0.3, 0.7, (17, 3))
+    uvd[4] = np.nan
+    a, b = (np.linalg.inv(crop_matrix(np.array([0.0, 0, s, s]))) for s in (100, 200))
+    in_b = uvd.copy()
+    in_b[:, :2] = transform(np.linalg.inv(b) @ a, uvd[:, :2])
+    one, two = (
+        lift_to_mm(pose, m, PA17, focal_px=300.0, centre=(50.0, 50.0))
+        for pose, m in ((uvd, a), (in_b, b))
+    )
+    np.testing.assert_allclose(one, two, atol=1e-6)
+    assert np.isnan(one[4]).all() and np.isfinite(np.delete(one, 4, 0)).all()
+
+
+def test_lifting_scales_with_the_stature_that_is_assumed() -> None:
+    rng = np.random.default_rng(3)
+    uvd = np.concatenate([rng.uniform(0.2, 0.8, (14, 2)), np.full((14, 1), 0.5)], 1)
+    to_image = np.diag([200.0, 200, 1])
+    tall, short = (
+        lift_to_mm(uvd, to_image, LSP14, focal_px=500, centre=(100, 100), stature_mm=height)
+        for height in (1800.0, 900.0)
+    )
+    np.testing.assert_allclose(tall, 2 * short)
+    assert np.isnan(
+        lift_to_mm(np.full((14, 3), np.nan), np.eye(3), LSP14, focal_px=500, centre=(0, 0))
+    ).all()

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from poseact.geometry import iou
+from poseact.layouts import PA17
+from poseact.track import (
+    OneEuro,
+    confident,
+    identify,
+    lost,
+    next_box,
+    pose_box,
+    search_boxes,
+)
+from poseact.types import Person
+
+SIZE = (640, 480)
+
+
+def person(xy: np.ndarray, box: np.ndarray, *, score: float = 0.9, track: int = 0) -> Person:
+    return Person(xy, None, np.full(len(xy), score), np.asarray(box, float), PA17, track)
+
+
+@pytest.fixture
+def xy() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    points = rng.uniform([200, 100], [300, 350], (17, 2))
+    points[0], points[1] = (200, 100), (300, 350)
+    return points
+
+
+def test_the_box_holds_the_confident_joints_and_no_others(xy: np.ndarray) -> None:
+    score = np.full(17, 0.9)
+    xy[5], score[5] = (600, 20), 0.05
+    np.testing.assert_allclose(pose_box(xy, score, SIZE), [200, 100, 300, 350])
+
+
+def test_half_of_the_joints_count_however_low_the_scores() -> None:
+    score = np.linspace(0.001, 0.01, 17)
+    assert confident(score).sum() == 9
+    assert confident(score)[-1] and not confident(score)[0]
+
+
+def test_a_box_may_leave_the_frame_by_a_quarter_of_its_side_only(xy: np.ndarray) -> None:
+    box = pose_box(xy + [500, 0], np.ones(17), SIZE)  # x 700..800 in a frame of 640
+    assert box[2] == pytest.approx(640 + 0.25 * 250)
+    assert (box[2:] >= box[:2]).all()
+
+
+@pytest.mark.parametrize("at", [(320.0, 240.0), (5000.0, -900.0)])
+def test_a_collapsed_pose_gives_a_box_of_the_least_size(at: tuple[float, float]) -> None:
+    box = pose_box(np.tile(at, (17, 1)), np.ones(17), SIZE)
+    assert (box[2:] - box[:2]).max() >= 32
+    centre = (box[:2] + box[2:]) / 2
+    assert (centre >= 0).all() and (centre <= SIZE).all()
+
+
+def test_the_box_stays_while_the_person_trembles_and_moves_when_they_walk(xy: np.ndarray) -> None:
+    still = np.array([200.0, 100, 300, 350])
+    trembling = xy + np.random.default_rng(1).normal(0, 2, xy.shape)
+    np.testing.assert_array_equal(next_box(person(trembling, still), SIZE), still)
+    np.testing.assert_allclose(next_box(person(xy + [80, 0], still), SIZE), still + [80, 0, 80, 0])
+
+
+def test_a_slow_walk_never_leaves_a_crop_of_one_and_a_quarter(xy: np.ndarray) -> None:
+    box = np.array([200.0, 100, 300, 350])
+    for step in range(100):
+        points = xy + [2.0 * step, 0]
+        side = 1.25 * 250 / 2
+        centre = (box[:2] + box[2:]) / 2
+        assert (np.abs(points - centre) <= side).all()
+        box = next_box(person(points, box), SIZE)
+
+
+def test_lost_needs_several_frames_in_a_row() -> None:
+    assert not lost([0.05] * 4)
+    assert lost([0.9, *[0.05] * 5])
+    assert not lost([0.05, 0.05, 0.05, 0.9, 0.05, 0.05])
+
+
+def test_the_search_covers_the_frame_without_leaving_its_shorter_side() -> None:
+    boxes = search_boxes((640, 360))
+    assert len(boxes) == 4
+    np.testing.assert_allclose(boxes[0], [0, -140, 640, 500])
+    assert boxes[1:, 0].min() == 0 and boxes[1:, 2].max() == 640
+    np.testing.assert_allclose(boxes[1:, 3] - boxes[1:, 1], 360)
+    np.testing.assert_allclose(search_boxes((360, 640))[1:, [1, 3]], boxes[1:, [0, 2]])
+    np.testing.assert_allclose(search_boxes((100, 100)), [[0, 0, 100, 100]])
+
+
+def test_people_keep_their_numbers_when_their_order_changes(xy: np.ndarray) -> None:
+    boxes = np.array([[0.0, 0, 100, 100], [200.0, 0, 300, 100]])
+    before = [person(xy, boxes[0], track=4), person(xy, boxes[1], track=2)]
+    now = np.stack([boxes[1] + 10, boxes[0] + 10, [400.0, 400, 450, 450]])
+    assert identify(before, now, new_track=7) == [2, 4, 7]
+    assert identify([], now, new_track=0) == [0, 1, 2]
+
+
+def test_one_person_is_not_two(xy: np.ndarray) -> None:
+    box = np.array([0.0, 0, 100, 100])
+    tracks = identify([person(xy, box, track=3)], np.stack([box + 20, box + 2]), new_track=5)
+    assert tracks == [5, 3]  # the larger overlap keeps the number
+    assert iou(box, box + 20) > 0.3
+
+
+def test_one_euro_calms_rest_and_keeps_up_with_motion() -> None:
+    rng = np.random.default_rng(0)
+    times = np.arange(300) / 30
+    rest = np.full((300, 17, 2), 100.0) + rng.normal(0, 1, (300, 17, 2))
+    steady = OneEuro()
+    calm = np.stack([steady(x, t, scale=200.0) for x, t in zip(rest, times)])
+    assert calm[30:].std() < 0.6 * rest[30:].std()
+    moving = 100 + np.tile(400.0 * times[:, None, None], (1, 17, 2))  # two sides a second
+    follow = OneEuro()
+    late = np.stack([follow(x, t, scale=200.0) for x, t in zip(moving, times)])
+    assert np.abs(late - moving)[30:].max() < 0.05 * 200  # a twentieth of the person
+
+
+def test_one_euro_does_not_depend_on_the_unit() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 10, (20, 5, 2)).cumsum(0)
+    small, large = OneEuro(), OneEuro()
+    for i, p in enumerate(points):
+        a, b = small(p, i / 25, scale=50.0), large(40 * p, i / 25, scale=2000.0)
+        np.testing.assert_allclose(40 * a, b)
+
+
+def test_an_unknown_joint_stays_unknown_and_starts_anew() -> None:
+    smooth = OneEuro()
+    points = np.ones((3, 2))
+    smooth(points, 0.0, scale=1.0)
+    gone = points.copy()
+    gone[1] = np.nan
+    assert np.isnan(smooth(gone, 0.1, scale=1.0)[1]).all()
+    back = smooth(points + 5, 0.2, scale=1.0)
+    np.testing.assert_array_equal(back[1], [6, 6])
+    assert np.isfinite(smooth(points, 0.3, scale=1.0)).all()
