@@ -14,8 +14,8 @@ from torch import nn
 
 from poseact.cli import main, parse
 from poseact.models.spnet import SPNet, SPNetConfig
-from poseact.predictor import Follower
 from poseact.predict_files import find_jobs
+from poseact.predictor import Follower
 from poseact.results import read_jsonl
 from poseact.types import Result
 from poseact.video import Frame, VideoReader, VideoWriter, read_image, write_image

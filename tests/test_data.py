@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,6 @@ from poseact.people.scene import PeopleConfig, render_clip
 from poseact.types import NO_ACTION, Record, Sample
 
 SIZE = (96, 96)
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 L_WRIST, R_WRIST = PA16.index("l_wrist"), PA16.index("r_wrist")
 
 
@@ -57,9 +55,9 @@ def person(seed: int, *, frames: int = 1, deep: bool = True) -> Record:
     return Record(Still(image), xy, PA16, xyz=xyz if deep else None, box=box, action=seed % 5)
 
 
-def sample(record: Record, draw: Draw | None = None, **options: object) -> Sample:
+def sample(record: Record, draw: Draw | None = None, *, margin: float = 1.0) -> Sample:
     frames = list(range(len(record)))
-    return make_sample(record, PA16, size=SIZE, frames=frames, draw=draw, **options)
+    return make_sample(record, PA16, size=SIZE, frames=frames, draw=draw, margin=margin)
 
 
 def pixels(batch: Sample) -> np.ndarray:
@@ -77,12 +75,12 @@ def same(a: Sample, b: Sample) -> bool:
 class TestPaint:
     """After any augmentation the red spot is where the label of the left wrist says."""
 
-    # Strong geometry; the colours only as far as red stays the reddest.
-    geometry = replace(STRONG, grey=0, cutout=0, saturation=0.2, upside_down=0.3)
+    # Strong geometry; the colours only as far as red stays the reddest (JPEG smears small spots).
+    geometry = replace(STRONG, gamma=0.1, grey=0, cutout=0, jpeg=0, saturation=0.2, upside_down=0.3)
 
     def test_red_stays_on_the_wrist(self) -> None:
         rng = np.random.default_rng(0)
-        checked = {False: 0, True: 0}
+        errors: dict[bool, list[np.ndarray]] = {False: [], True: []}
         for seed in range(80):
             draw = self.geometry.draw(rng)
             batch = sample(person(seed), draw)
@@ -91,12 +89,13 @@ class TestPaint:
             if (label < 9).any() or (label > np.array(SIZE[::-1]) - 9).any():
                 continue  # the border may cut the spot
             image = pixels(batch)[0]
-            redness = np.clip(image[..., 0] - image[..., 1:].max(-1) - 40, 0, None)
+            redness = np.clip(image[..., 0] - image[..., 1:].max(-1) - 60, 0, None)
             y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
             spot = np.array([(x * redness).sum(), (y * redness).sum()]) / redness.sum()
-            assert np.abs(spot - label).max() < 0.6
-            checked[draw.flip] += 1
-        assert min(checked.values()) >= 15
+            assert np.abs(spot - label).max() < 0.5  # noise moves it a little
+            errors[draw.flip].append(spot - label)
+        for error in errors.values():
+            assert len(error) >= 15 and np.abs(np.mean(error, 0)).max() < 0.1
 
     def test_to_image_leads_back_to_the_picture(self) -> None:
         rng = np.random.default_rng(1)
@@ -107,17 +106,14 @@ class TestPaint:
             twins = record.xy[:, list(PA16.flip)] if draw.flip else record.xy
             np.testing.assert_allclose(xy, twins, atol=0.01)
 
-    def test_mirroring_exchanges_sides_and_keeps_depth(self) -> None:
+    def test_mirroring_exchanges_sides_and_turning_keeps_depth(self) -> None:
         record = person(3)
         plain, mirrored = sample(record), sample(record, Draw(flip=True))
         twin = list(PA16.flip)
         torch.testing.assert_close(mirrored["pose"][..., 2], plain["pose"][:, twin, 2])
         torch.testing.assert_close(mirrored["pose"][..., 0], 1 - plain["pose"][:, twin, 0])
-
-    def test_turning_keeps_depth(self) -> None:
-        record = person(3)
         turned = sample(record, Draw(angle_rad=1.0, scale=1.2))
-        torch.testing.assert_close(turned["pose"][..., 2], sample(record)["pose"][..., 2])
+        torch.testing.assert_close(turned["pose"][..., 2], plain["pose"][..., 2])
 
     def test_whole_clip_shares_one_crop(self) -> None:
         batch = sample(person(4, frames=3), STRONG.draw(np.random.default_rng(2)))
@@ -271,18 +267,16 @@ class TestClipIndices:
         rng = None if seed is None else np.random.default_rng(seed)
         indices = clip_indices(length, frames, step=step, rng=rng)
         gaps = np.diff(indices)
-        assert len(indices) == frames and 0 <= min(indices) and max(indices) < length
+        assert len(indices) == frames and min(indices) >= 0 and max(indices) < length
         assert (gaps >= 0).all()
         if length >= frames:
             assert (gaps == min(step, length // frames)).all()
 
-    def test_centred_and_random_starts(self) -> None:
+    def test_centred_random_and_stretched(self) -> None:
         assert clip_indices(100, 4, step=10) == [34, 44, 54, 64]
         rng = np.random.default_rng(0)
         starts = {clip_indices(10, 4, rng=rng)[0] for _ in range(100)}
         assert starts == set(range(7))
-
-    def test_short_record_is_stretched(self) -> None:
         assert clip_indices(1, 4) == [0, 0, 0, 0]
         assert set(clip_indices(5, 8)) >= {0, 1, 2, 3}
 
@@ -302,8 +296,6 @@ class TestBatches:
         batch = self.batches()[0]
         assert batch["stills"]["frames"].shape == (2, 1, 3, 32, 32)
         assert batch["clips"]["pose"].shape == (1, 2, 17, 3)
-        assert batch["clips"]["to_image"].shape == (1, 2, 3, 3)
-        assert batch["stills"]["action"].shape == (2,)
 
     def test_a_batch_hangs_on_seed_and_step_alone(self) -> None:
         a, b = self.batches(), self.batches()
@@ -312,12 +304,13 @@ class TestBatches:
             b[step]  # the way there does not matter
         assert same(late["stills"], b[4]["stills"]) and same(late["clips"], b[4]["clips"])
         assert not same(late["stills"], self.batches(seed=8)[4]["stills"])
-        assert not same(late["stills"], a[5]["stills"])
 
     # Python 3.12 warns of every fork in a process with threads, which OpenBLAS starts.
     @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
     def test_workers_and_resuming_change_nothing(self) -> None:
         batches = self.batches()
+        cv2.setNumThreads(4)  # a worker forked beside OpenCV's thread pool would hang
+        cv2.GaussianBlur(np.zeros((1000, 1000, 3), np.uint8), (0, 0), 3)
         alone = list(loader(batches, 0, 5))
         resumed = list(loader(batches, 2, 5, workers=2))
         assert len(alone) == 5 and len(resumed) == 3
@@ -333,11 +326,8 @@ class TestBatches:
 
     def test_evaluation_keeps_order_and_the_rest(self) -> None:
         records = [person(i) for i in range(5)]
-        sizes, actions = [], []
-        for batch in evaluation_batches(records, PA16, size=SIZE, batch=2):
-            sizes.append(len(batch["frames"]))
-            actions += batch["action"].tolist()
-        assert sizes == [2, 2, 1] and actions == [0, 1, 2, 3, 4]
+        batches = evaluation_batches(records, PA16, size=SIZE, batch=2)
+        assert [batch["action"].tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
 
     def test_part_without_records_is_refused(self) -> None:
         with pytest.raises(ValueError, match="'mocap' needs records"):
@@ -369,25 +359,19 @@ class TestLsp:
         np.testing.assert_allclose(last.xy[0], self.joints[3] - 0.5, rtol=1e-6)
         assert last.visible is not None and last.layout is LSP14 and last.source == "lsp"
         np.testing.assert_array_equal(last.visible[0], self.flags[3] == 0)
-        assert last.frame is not None
+        assert last.frame is not None and last.box is not None
         np.testing.assert_allclose(last.frame(0)[0, 0], [150, 20, 10], atol=4)  # RGB
+        extent = last.xy[0].max(0) - last.xy[0].min(0)
+        np.testing.assert_allclose(last.box[0, 2:] - last.box[0, :2], 1.25 * extent, rtol=1e-6)
 
     def test_extension_hides_what_is_not_annotated(self, tmp_path: Path) -> None:
         records = lsp.load(self.original(tmp_path, extended=True), "train")
         unknown = np.isnan(np.stack([r.xy[0] for r in records])).all(-1)
         np.testing.assert_array_equal(unknown, self.flags == 0)
 
-    def test_box_holds_the_joints(self, tmp_path: Path) -> None:
-        (record, *_) = lsp.load(self.original(tmp_path, extended=False), "all")
-        low, high = record.xy[0].min(0), record.xy[0].max(0)
-        assert record.box is not None
-        np.testing.assert_allclose(record.box[0, 2:] - record.box[0, :2], 1.25 * (high - low))
-
     def test_few_joints_are_kept_and_show_the_whole_picture(self, tmp_path: Path) -> None:
-        self_like = TestLsp()
-        self_like.flags = np.zeros((4, 14), int)
-        self_like.flags[:, :3] = 1
-        records = lsp.load(self_like.original(tmp_path, extended=True), "all")
+        self.flags = np.tile(np.arange(14) < 3, (4, 1)).astype(int)
+        records = lsp.load(self.original(tmp_path, extended=True), "all")
         assert len(records) == 4
         batch = make_sample(records[0], LSP14, size=SIZE, frames=[0])
         assert batch["inside"].sum() == 3
@@ -403,11 +387,8 @@ class TestLsp:
         with pytest.raises(FileNotFoundError, match=r"1 of 4 .*im00002\.jpg"):
             lsp.load(root)
 
-    @pytest.mark.skipif(
-        not (SHARED / "data" / "lspet" / "lspet.npz").is_file(), reason="no packed LSP-extended"
-    )
-    def test_packed(self) -> None:
-        train, val = (lsp.load(SHARED / "data" / "lspet", split) for split in ("train", "val"))
+    def test_packed(self, shared_data: Path) -> None:
+        train, val = (lsp.load(shared_data / "lspet", split) for split in ("train", "val"))
         assert (len(train), len(val)) == (8991, 500)
         record = val[7]
         assert record.frame is not None and record.visible is not None
@@ -422,13 +403,15 @@ class TestLsp:
 CONFIG = PeopleConfig(height=64, width=64, frames=2, preset="easy", seed=5)
 
 
-class TestPeople:
-    @pytest.fixture(scope="class")
-    def pool(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        cache = tmp_path_factory.mktemp("cache")
-        synthetic.load(CONFIG, 3, cache=cache, shard=2)
-        return cache
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with three clips."""
+    cache = tmp_path_factory.mktemp("cache")
+    synthetic.load(CONFIG, 3, cache=cache, shard=2)
+    return cache
 
+
+class TestPeople:
     def test_records_are_the_rendered_clips(self, pool: Path) -> None:
         records = synthetic.load(CONFIG, 3, cache=pool, shard=2)
         assert len(records) == 3
@@ -473,8 +456,8 @@ class TestPeople:
         with pytest.raises(KeyboardInterrupt):
             synthetic.load(CONFIG, 5, cache=tmp_path, shard=2)
         (folder,) = tmp_path.iterdir()
-        whole = {"config.json", "clips_0000000_0000002.frames.npy"}
-        whole.add("clips_0000000_0000002.labels.npz")
+        shard = "clips_0000000_0000002"
+        whole = {"config.json", f"{shard}.frames.npy", f"{shard}.labels.npz"}
         assert {file.name for file in folder.iterdir()} == whole  # nothing half-written
 
         rendered.clear()
@@ -487,15 +470,22 @@ class TestPeople:
         assert len(synthetic.load(CONFIG, 5, cache=tmp_path, shard=2)) == 5
         assert rendered == [2, 3]
 
+    def test_workers_render_the_same(self, pool: Path, tmp_path: Path) -> None:
+        alone = synthetic.load(CONFIG, 3, cache=pool, shard=2)
+        shared = synthetic.load(CONFIG, 3, cache=tmp_path, shard=2, workers=2)
+        for a, b in zip(alone, shared, strict=True):
+            assert a.frame is not None and b.frame is not None
+            np.testing.assert_array_equal(a.frame(1), b.frame(1))
+            np.testing.assert_array_equal(a.xy, b.xy)
+
     def test_a_later_start_continues_the_numbering(self, pool: Path) -> None:
         (late,) = synthetic.load(CONFIG, 1, cache=pool, shard=2, start=1)
         np.testing.assert_array_equal(late.xy, synthetic.load(CONFIG, 3, cache=pool, shard=2)[1].xy)
 
-    def test_configurations_do_not_mix(self, pool: Path, tmp_path: Path) -> None:
+    def test_configurations_do_not_mix(self, tmp_path: Path) -> None:
         other = replace(CONFIG, seed=6)
         folder = synthetic.open_pool(CONFIG, tmp_path)
         assert synthetic.open_pool(other, tmp_path) != folder
-        assert synthetic.open_pool(CONFIG, pool).is_dir()
         text = (folder / "config.json").read_text().replace('"seed": 5', '"seed": 6')
         (folder / "config.json").write_text(text)
         with pytest.raises(ValueError, match="another configuration"):

@@ -64,8 +64,8 @@ class Predict:
             raise ValueError(f"--limit is a number of frames, 1 or more, got {self.limit}")
         import numpy as np
 
-        from poseact.predictor import Predictor
         from poseact.predict_files import Wanted, find_jobs, predict_job
+        from poseact.predictor import Predictor
 
         jobs = find_jobs(self.source)
         predictor = Predictor(

@@ -16,7 +16,7 @@ SHARED = "$POSEACT_SHARED/data"
 """Where the data of the shipped models lies; expanded when a run opens it."""
 
 
-def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
+def spnet_s(*, steps: int = 6000, clips: int = 5000) -> Config:
     """The small shipped network: rendered people (2D, 3D, actions) with real photos (2D).
 
     A batch is 20 photos of LSP-extended, two clips of eight rendered frames and 4 rendered stills

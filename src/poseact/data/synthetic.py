@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -152,9 +152,16 @@ def _write_shard(
 def _rendered(
     config: PeopleConfig, span: tuple[int, int], advance: Callable[[int], None]
 ) -> Iterator[RenderedClip]:
+    config = _expanded(config)
     for index in range(*span):
         yield render_clip(config, index)
         advance(1)
+
+
+def _expanded(config: PeopleConfig) -> PeopleConfig:
+    """Folders may name environment variables, so that no machine's path is in a pool's name."""
+    paths = {name: getattr(config, name) for name in ("mocap", "bodies", "backgrounds")}
+    return replace(config, **{k: v and os.path.expandvars(v) for k, v in paths.items()})
 
 
 def _write_frames(path: Path, clips: Iterable[RenderedClip], count: int) -> dict[str, np.ndarray]:

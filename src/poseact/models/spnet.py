@@ -330,33 +330,19 @@ class SPNet(nn.Module):
         super().__init__()
         self.config = config
         self.entry = EntryFlow(config) if config.entry == "published" else LightEntryFlow(config)
-        level, act, here = 0, 0, None
-        acting = [b for b in config.blocks if b[0] in config.action_pyramids]
+        acting = [block for block in config.blocks if block[0] in config.action_pyramids]
         width = max(config.pose_features, config.visual_features)
         for n, i in config.blocks:
-            if here != n:
-                level, here = (0 if n % 2 else config.levels - 1), n
-            acts = (n, i) in acting
-            refine = width if acts and acting.index((n, i)) > 0 else None
+            level = i - 1 if n % 2 else i + 1  # where the stream comes from
+            act = acting.index((n, i)) + 1 if (n, i) in acting else 0
+            c, last = config.channels(i), (n, i) == config.blocks[-1]
+            refine = width if act > 1 else None
             self.add_module(_unit(n, i), ScaleUnit(config, level, i, action_features=refine))
-            self.add_module(
-                _block(n, i),
-                PredictionBlock(
-                    config,
-                    config.channels(i),
-                    last=(n, i) == config.blocks[-1],
-                    replica=config.replica and acts,
-                ),
-            )
-            if acts:
-                act += 1
-                self.add_module(
-                    f"act{act}",
-                    ActionBlock(
-                        config, config.channels(i), first=act == 1, last=act == len(acting)
-                    ),
-                )
-            level = i
+            block = PredictionBlock(config, c, last=last, replica=config.replica and act > 0)
+            self.add_module(_block(n, i), block)
+            if act:
+                head = ActionBlock(config, c, first=act == 1, last=act == len(acting))
+                self.add_module(f"act{act}", head)
 
     @property
     def exits(self) -> tuple[tuple[int, int], ...]:
@@ -441,7 +427,7 @@ class SPNet(nn.Module):
                 if xa is not None:
                     xa = self.get_submodule(f"{_unit(n, i)}.action_r0")(xa)
                     lateral = laterals[i]
-                    xa = xa if lateral is None else xa + lateral
+                    xa = cast(Tensor, xa) if lateral is None else xa + lateral
                 act = self.get_submodule(f"act{k + 1}")
                 xa, predicted = act(clues[2 * k], clues[2 * k + 1], xa)
                 logits.append(predicted)
