@@ -112,17 +112,18 @@ def test_pckh_gives_the_original_number():
     assert error.mean == pytest.approx(float(stored["mde_value"]))
 
 
-def test_pck_torso_measures_the_diagonal_and_falls_back_to_the_other():
-    target = np.zeros((3, 14, 2))
+def test_pck_torso_measures_the_diagonal_then_the_other_then_a_side():
+    target = np.zeros((4, 14, 2))
     at = {name: LSP14.index(name) for name in ("l_shoulder", "r_hip", "r_shoulder", "l_hip")}
     target[:, at["l_shoulder"]], target[:, at["r_hip"]] = [0, 0], [30, 40]  # 50
     target[:, at["r_shoulder"]], target[:, at["l_hip"]] = [0, 0], [0, 100]  # 100
     target[1, at["r_hip"]] = np.nan  # 100 counts
-    target[2, [at["r_hip"], at["r_shoulder"]]] = np.nan  # neither
+    target[2, [at["r_hip"], at["r_shoulder"]]] = np.nan  # the left side counts, 100
+    target[3, [at["r_hip"], at["l_hip"]]] = np.nan  # nothing to measure
     pred = off_by(target, np.full(14, 15.0))  # within 0.2 of 100, not of 50
     rate = pck_torso(pred, target, LSP14)
-    assert (rate.left_out, rate.count) == (1, 14 + 13)
-    assert rate.mean == pytest.approx(13 / 27)
+    assert (rate.left_out, rate.count) == (1, 14 + 13 + 12)
+    assert rate.mean == pytest.approx(25 / 39)
     assert pck_torso(pred, target, LSP14, threshold=0.3).mean == 1
 
 

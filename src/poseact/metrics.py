@@ -99,17 +99,15 @@ def pck_torso(
 ) -> Rate:
     """PCK against the torso, as on LSP: within 0.2 of its diameter (DeepPose, CVPR 2014).
 
-    The torso is the target's distance from left shoulder to right hip in the picture, or from right
-    shoulder to left hip where that is unknown; people with neither are left out and counted. All
-    joints count. No alignment.
+    The torso is the target's distance from left shoulder to right hip in the picture; where that is
+    unknown, from right shoulder to left hip, then down the left and down the right side. People
+    with none of these are left out and counted. All joints count. No alignment.
     """
-
-    def diagonal(shoulder: str, hip: str) -> np.ndarray:
-        ends = target[:, layout.index(shoulder), :2] - target[:, layout.index(hip), :2]
-        return np.linalg.norm(ends, axis=-1)
-
-    first = diagonal("l_shoulder", "r_hip")
-    torso = np.where(np.isnan(first), diagonal("r_shoulder", "l_hip"), first)
+    torso = np.full(len(target), np.nan)
+    for shoulder, hip in (("l", "r"), ("r", "l"), ("l", "l"), ("r", "r")):
+        a, b = layout.index(f"{shoulder}_shoulder"), layout.index(f"{hip}_hip")
+        length = np.linalg.norm(target[:, a, :2] - target[:, b, :2], axis=-1)
+        torso = np.where(np.isnan(torso), length, torso)
     return pck(pred, target, torso, threshold=threshold)
 
 

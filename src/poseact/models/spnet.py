@@ -425,9 +425,9 @@ class SPNet(nn.Module):
             if n in cfg.action_pyramids:
                 k = len(logits)
                 if xa is not None:
-                    xa = self.get_submodule(f"{_unit(n, i)}.action_r0")(xa)
+                    refined = self.get_submodule(f"{_unit(n, i)}.action_r0")(xa)
                     lateral = laterals[i]
-                    xa = cast(Tensor, xa) if lateral is None else xa + lateral
+                    xa = refined if lateral is None else refined + lateral
                 act = self.get_submodule(f"act{k + 1}")
                 xa, predicted = act(clues[2 * k], clues[2 * k + 1], xa)
                 logits.append(predicted)
