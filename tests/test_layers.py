@@ -1,5 +1,6 @@
 import math
 
+import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -124,3 +125,9 @@ def test_residual_unit_passes_its_input_when_it_can() -> None:
     expected = changed.shortcut_conv(F.relu(changed.bn1(x)))
     changed.bn1.reset_running_stats()
     assert changed(x) == pytest.approx(expected, abs=1e-6)
+
+
+def test_signatures_are_checked() -> None:
+    """The import hook of conftest.py is at work: a batch of another length is caught."""
+    with pytest.raises(jaxtyping.TypeCheckError):
+        layers.joint_pool(torch.rand(2, 3, 4, 4), torch.rand(3, 5, 4, 4))

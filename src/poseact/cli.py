@@ -6,6 +6,7 @@ Heavy imports are inside the commands, so that `poseact --help` is quick.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -196,8 +197,8 @@ class Evaluate:
     """Which data."""
     root: Annotated[Path | None, arg(metavar="DIR")] = None
     """Its folder; rendered people need none."""
-    split: Literal["test", "val", "all"] = "test"
-    """Which part of it."""
+    split: Literal["test", "val", "all"] | None = None
+    """Which part of it: by default test of people, val of lspet."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Only so many samples."""
     json: bool = False
@@ -212,7 +213,7 @@ class Evaluate:
             self.weights,
             self.data,
             root=self.root,
-            split=self.split,
+            split=self.split or ("test" if self.data == "people" else "val"),
             limit=self.limit,
             device=self.device,
         )
@@ -241,6 +242,8 @@ class Train:
     """What `parse` leaves for the recipe."""
 
     def run(self) -> int:
+        # Read when torch loads: threads that spin ruin a training as soon as anything else runs.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from poseact.recipes import RECIPES
         from poseact.train import fit
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count, takewhile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poseact import keras_configs, zoo
+from poseact import zoo
+from poseact.keras_configs import Blueprint, from_constructor, read_constructor, recognise
 from poseact.layers import SeparableConv
+from poseact.layouts import layout_named
 from poseact.models.multitask import Multitask, keras_groups
 from poseact.models.multitask_actions import PoseActions
-from poseact.models.spnet import SPNet
+from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.weights import Card, Loaded
 
 LARGEST = 2**28
@@ -92,7 +95,8 @@ def opened(path: str | Path) -> Iterator[Groups]:
 
 
 def _read_groups(file: Any) -> Groups:
-    root = file["model_weights"] if "model_weights" in file else file  # `model.save` adds a floor
+    # `model.save` puts the weights a floor higher.
+    root = _follow(file, "model_weights") if "model_weights" in file else file
     layers = _names(root, "layer_names")
     if not layers:
         raise ValueError("HDF5, but not written by save_weights of Keras 2 (it has no layer_names)")
@@ -106,7 +110,7 @@ def _read_groups(file: Any) -> Groups:
             if data.name in listed:
                 raise ValueError(f"{name} lists {weight} twice")
             listed.add(data.name)
-            numbers += data.size
+            numbers += max(data.size, prod(data.chunks or (0,)))
             layer, _, role = weight.rpartition("/")
             role = role.partition(":")[0]
             found = groups.setdefault(name, {}).setdefault(layer or name, {})
@@ -121,7 +125,7 @@ def _names(node: Any, attribute: str) -> list[str]:
     """A list of names, bytes or str, whole or (Keras from 2.2 on, long lists) in numbered parts."""
     parts = (f"{attribute}{i}" for i in count())
     there = [attribute] if attribute in node.attrs else takewhile(node.attrs.__contains__, parts)
-    names = [name for part in there for name in node.attrs[part]]
+    names = [name for part in there for name in np.ravel(node.attrs[part])]
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
@@ -253,3 +257,149 @@ def _slots(module: nn.Module) -> dict[str, tuple[Tensor, tuple[int, ...]]]:
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         return {"kernel": (module.weight, (3, 2, 0, 1))}
     raise TypeError(f"no Keras layer is a {type(module).__name__}")
+
+
+# ------------------------------------------------------------------------------- by position
+
+
+def _fill_by_position(model: Multitask | PoseActions, groups: Groups) -> None:
+    wanted = keras_groups(model)
+    left = _regroup(groups, alone=isinstance(model, PoseActions))
+    for name, layers in wanted.items():
+        if name not in left:
+            raise ValueError(f"there is no group {name}, which the configuration wants")
+        found = left.pop(name)
+        if name in ("sSAM", "cSAM"):
+            _check_grids(name, list(found.values()))
+        elif name == "Agg":
+            _check_sums(_only(found))
+        elif name == "zSAM" and isinstance(model, Multitask):
+            model.depth_grid.copy_(_depths(_only(found), model))
+        elif len(found) != len(layers):
+            raise ValueError(
+                f"{name} holds {len(found)} layers, the configuration wants {len(layers)}"
+            )
+        else:
+            for (_, module), layer in zip(layers, found.values()):
+                _fill_module(module, layer)
+    if left:
+        raise ValueError(f"{_some(left)}: the configuration has no such group")
+
+
+def _regroup(groups: Groups, *, alone: bool) -> Groups:
+    """Groups by the names of `keras_groups`: the weights of the merge are numbered by Keras, and
+    the layers of a pose-based action network that stands alone are no group."""
+    if alone:
+        return {"PoseAR": {name: layer for g in groups.values() for name, layer in g.items()}}
+    pattern = re.compile(r"separable_conv2d(?:_(\d+))?")
+    numbers = {n: int(m[1] or 0) for n in groups if (m := pattern.fullmatch(n))}
+    order = {n: i for i, n in enumerate(sorted(numbers, key=numbers.__getitem__), start=1)}
+    return {f"separable_conv2d_{order[n]}" if n in order else n: g for n, g in groups.items()}
+
+
+# ------------------------------------------------------------------------------- constants
+
+
+def _check_grids(name: str, layers: list[Layer]) -> None:
+    if len(layers) != 2:
+        raise ValueError(f"{name} holds {len(layers)} layers, not one for x and one for y")
+    for axis, layer in enumerate(layers):
+        _check_grid(layer, axis)
+
+
+def _check_grid(layer: Layer, axis: int) -> None:
+    """A frozen separable convolution that computes x (axis 0) or y from probability maps."""
+    name = next(iter(layer.values())).layer
+    if set(layer) != {"depthwise_kernel", "pointwise_kernel"}:
+        raise ValueError(f"{name} holds {', '.join(layer)}: not a soft-argmax grid")
+    grid, mixing = layer["depthwise_kernel"].read(), layer["pointwise_kernel"].read()
+    if grid.ndim != 4 or mixing.shape != (1, 1, grid.shape[2], grid.shape[2]):
+        raise ValueError(f"{name} has shapes {grid.shape}, {mixing.shape}: not a soft-argmax grid")
+    height, width = grid.shape[:2]
+    ramp = np.linspace(0, 1, height if axis else width)
+    ramp = ramp[:, None, None, None] if axis else ramp[:, None, None]
+    if np.abs(grid - ramp).max() > 1e-5 or np.abs(mixing[0, 0] - np.eye(len(mixing[0, 0]))).max():
+        raise ValueError(f"{name} does not hold the coordinates 0 to 1 of a {height}x{width} map")
+
+
+def _check_sums(layer: Layer) -> None:
+    """A frozen Dense layer (J Nc, J) that adds up the context maps of each joint."""
+    weight = next(iter(layer.values()))
+    sums = weight.read()
+    contexts = sums.shape[0] // max(sums.shape[-1], 1) if sums.ndim == 2 else 0
+    wanted = np.kron(np.eye(sums.shape[-1]), np.ones((contexts, 1)))
+    if wanted.shape != sums.shape or (wanted != sums).any():
+        raise ValueError(f"{weight.layer} does not add up the context maps of each joint")
+
+
+def _depths(layer: Layer, model: Multitask) -> Tensor:
+    """The N_d depths of a frozen Conv1D (N_d, J, J), which bears them on its diagonals."""
+    weight = next(iter(layer.values()))
+    n, j = len(model.depth_grid), model.config.joints
+    if weight.shape != (n, j, j):
+        raise ValueError(
+            f"{weight.layer}/{weight.role} has shape {weight.shape}, "
+            f"the configuration wants {(n, j, j)}"
+        )
+    kernel = weight.read()
+    depths = kernel[:, 0, 0]
+    inside = depths[0] >= 0 and depths[-1] <= 1 and (np.diff(depths) > 0).all()
+    if not inside or (kernel != depths[:, None, None] * np.eye(j, dtype=np.float32)).any():
+        raise ValueError(f"{weight.layer} does not hold rising depths between 0 and 1")
+    return torch.from_numpy(depths.copy())
+
+
+# ------------------------------------------------------------------------------- whole files
+
+
+def import_file(
+    path: str | Path, *, config: str | Path | None = None, layout: str | None = None
+) -> Loaded:
+    """The network in a Keras file, in eval mode, and a card for it.
+
+    config: JSON file with the constructor's arguments; without it the network is recognised by the
+    names and shapes of its tensors. layout: which joints these are; without it the original's
+    layout of that many joints (PA16, PA17, PA20, PA21). The card of any other number says, for
+    instance, JOINTS12, which is no layout: it cannot be drawn or scored.
+
+    FileNotFoundError, ImportError (no h5py), ValueError as `opened` and `fill`.
+    """
+    given = None if config is None else from_constructor(read_constructor(config))
+    with opened(path) as groups:
+        blueprint = recognise(groups) if given is None else given
+        cfg = blueprint.config
+        model = SPNet(cfg) if isinstance(cfg, SPNetConfig) else Multitask(cfg)
+        fill(model, groups)
+    if layout is not None and len(layout_named(layout)) != cfg.joints:
+        raise ValueError(f"layout {layout} has not the {cfg.joints} joints of {path}")
+    return Loaded(model.eval(), _card(Path(path), blueprint, layout or blueprint.layout))
+
+
+def _card(path: Path, blueprint: Blueprint, layout: str) -> Card:
+    with path.open("rb") as file:
+        md5 = hashlib.md5(usedforsecurity=False)
+        while block := file.read(2**20):
+            md5.update(block)
+    cfg = blueprint.config
+    known = zoo.published(md5.hexdigest(), cfg)
+    story = {
+        "file": path.name,
+        "md5": md5.hexdigest(),
+        "origin": known.origin if known else "a Keras file of github.com/dluvizon/deephar's code",
+    }
+    if known:
+        sure = "" if known.md5 else ", judged by its shapes"
+        story |= {"published": known.file + sure, "trained_on": known.trained_on}
+    if cfg.actions:
+        story["labels"] = "after the number of classes: 15 Penn Action, 60 NTU RGB+D, else numbered"
+    return Card(
+        config=asdict(cfg),
+        layout=layout,
+        labels=zoo.labels(cfg.actions),
+        size=blueprint.size,
+        frames=blueprint.frames or (known.frames if known else 8),
+        fps=known.fps if known else 8.0,
+        margin=known.margin if known else 1.25,
+        architecture="spnet" if isinstance(cfg, SPNetConfig) else "multitask",
+        provenance=story,
+    )

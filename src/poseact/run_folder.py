@@ -29,6 +29,8 @@ class RunFolder:
 
         ValueError if it holds a run and `resume` is off, or if it holds another one.
         """
+        if not self.writes:
+            return
         note = self.path / "config.json"
         if note.is_file():
             if not resume:
@@ -37,10 +39,10 @@ class RunFolder:
                 raise ValueError(
                     f"{note} is the configuration of another run; choose another folder"
                 )
-        elif self.writes:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with written_whole(note) as temporary:
-                temporary.write_text(config_json)
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with written_whole(note) as temporary:
+            temporary.write_text(config_json)
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, or None before the first. Only tensors and numbers are read."""

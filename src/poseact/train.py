@@ -87,7 +87,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run. fps, frames and margin go onto the card of the weights."""
+    """A whole run. fps, frames and margin go onto the card of the weights.
+
+    devices: processes that train together, each on batches of its own (data-parallel).
+    """
 
     name: str
     model: SPNetConfig
@@ -104,6 +107,7 @@ class Config:
     clip_gradient: float = 1.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: str = "auto"
+    devices: int = 1
     workers: int = 1
     log_every: int = 20
     checkpoint_s: float = 120.0
@@ -283,7 +287,8 @@ class _StageRun:
         config, stage = self.config, self.stage
         if state is not None and state["stage"] == self.number:
             self.optimizer.load_state_dict(state["optimizer"])
-        seed = config.seed * 1000 + self.number
+        # Stages and processes see other batches; the batch of the run is that of all processes.
+        seed = config.seed * 1000 + self.number + 1_000_000 * self.fabric.global_rank
         batches = Batches(self.parts, layout_named(config.layout), size=config.size, seed=seed)
         log = Log(self.folder, first + done, config.steps)
         saved_s = time.monotonic()
@@ -390,6 +395,12 @@ def _fabric(config: Config) -> Any:
         from lightning_fabric import Fabric
     except ImportError:  # the same class inside the full `lightning` package
         from lightning.fabric import Fabric  # type: ignore[import-not-found]
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        precision=config.precision,
+        # A stage of stills leaves the action heads without a gradient.
+        strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
+    )
     fabric.launch()
     return fabric

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from poseact.layouts import layout_named
+from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 
 SHIPPED = Path(__file__).parent / "assets"
@@ -44,22 +45,29 @@ class Card:
 class Loaded(NamedTuple):
     """A network in eval mode and its card."""
 
-    model: SPNet
+    model: SPNet | Multitask
     card: Card
 
 
-def build(card: Card) -> SPNet:
+def build(card: Card) -> SPNet | Multitask:
     """The network a card describes, with fresh weights."""
-    if card.architecture != "spnet":
-        raise ValueError(f"unknown architecture {card.architecture!r}; this version knows spnet")
-    known = {f.name for f in dataclasses.fields(SPNetConfig)}
-    strange = set(card.config) - known
+    if card.architecture == "spnet":
+        return SPNet(SPNetConfig(**_known(card, SPNetConfig)))
+    if card.architecture == "multitask":
+        return Multitask(MultitaskConfig(**_known(card, MultitaskConfig)))
+    raise ValueError(
+        f"unknown architecture {card.architecture!r}; this version knows spnet and multitask"
+    )
+
+
+def _known(card: Card, config: type) -> dict[str, Any]:
+    strange = set(card.config) - {f.name for f in dataclasses.fields(config)}
     if strange:
         raise ValueError(f"unknown settings {sorted(strange)} for {card.architecture}")
-    return SPNet(SPNetConfig(**card.config))
+    return card.config
 
 
-def save(path: str | Path, model: SPNet, card: Card, *, half: bool = False) -> Path:
+def save(path: str | Path, model: SPNet | Multitask, card: Card, *, half: bool = False) -> Path:
     """Write atomically. `half` stores kernels as float16, batch-norm vectors as they are."""
     path = Path(path)
     tensors: dict[str, Tensor] = {}

@@ -55,7 +55,8 @@ def crop(
     columns, rows = window[2:] - window[:2]
     if min(columns, rows) < 1:
         raise ValueError(f"box {box.tolist()} holds no whole pixel; give a larger one")
-    pixels = resize(_cut(image, window) if angle_deg == 0 else _turned(image, angle_deg, window), size)
+    cut = _turned(image, angle_deg, window) if angle_deg else _cut(image, window)
+    pixels = resize(cut, size)
     matrix = np.diag([1 / columns, 1 / rows, 1.0]) @ _shift(-window[:2]) @ to_canvas
     if flip:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
@@ -116,35 +117,46 @@ def _cut(image: np.ndarray, window: np.ndarray) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, angle_deg: float, window: np.ndarray) -> np.ndarray:
-    """A window (4,) of the canvas that holds the turned picture, as Pillow's bilinear rotation.
-
-    Pillow turns about the middle of the picture and takes the middle of the canvas for the same
-    point. Between pixels it is linear and drops the fraction; half a pixel inside the border it
-    repeats the last pixel, beyond it is black.
-    """
+    """A window (4,) of the canvas that holds the turned picture, as Pillow's bilinear rotation."""
     height, width = image.shape[:2]
-    cos = round(math.cos(math.radians(angle_deg)), 15)
-    sin = round(math.sin(math.radians(angle_deg)), 15)
-    back = np.array([[cos, -sin], [sin, cos]])  # canvas -> picture
-    half = np.array([width, height]) / 2
-    ends = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - half
-    ends = ends @ back.T + half
-    canvas = np.ceil(ends.max(0)) - np.floor(ends.min(0))
-    x = np.arange(window[0], window[2]) + 0.5 - canvas[0] / 2
-    y = np.arange(window[1], window[3])[:, None] + 0.5 - canvas[1] / 2
-    px, py = cos * x - sin * y + half[0], sin * x + cos * y + half[1]  # h w
+    x = np.arange(window[0], window[2])
+    y = np.arange(window[1], window[3])[:, None]
+    px, py, canvas = _turned_from(x + 0.5, y + 0.5, angle_deg, (width, height))  # h w
     inside = (px >= 0) & (px < width) & (py >= 0) & (py < height)
-    inside &= (np.abs(x) < canvas[0] / 2) & (np.abs(y) < canvas[1] / 2)
+    inside &= (x >= 0) & (x < canvas[0]) & (y >= 0) & (y < canvas[1])
     px, py = np.where(inside, px, 0) - 0.5, np.where(inside, py, 0) - 0.5
     x0, y0 = np.floor(px).astype(int), np.floor(py).astype(int)
     right, low = (px - x0)[..., None], (py - y0)[..., None]
-    columns = np.stack([x0, x0 + 1]).clip(0, width - 1)
+    columns = np.stack([x0, x0 + 1]).clip(0, width - 1)  # the border repeats its last pixel
     rows = np.stack([y0, y0 + 1]).clip(0, height - 1)
     a, b = (image[rows[0], c].astype(np.float64) for c in columns)
     upper = a + (b - a) * right
     a, b = (image[rows[1], c].astype(np.float64) for c in columns)
     lower = a + (b - a) * right
+    # The cast drops the fraction, as Pillow's does.
     return np.where(inside[..., None], upper + (lower - upper) * low, 0).astype(np.uint8)
+
+
+def _turned_from(
+    x: np.ndarray, y: np.ndarray, angle_deg: float, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Where in the picture of `size` (width, height) a point of the canvas comes from; its size.
+
+    Pillow turns about the middle of the picture, and its middle is that of the canvas. The order of
+    the sums is Pillow's too: a point on the border is inside or outside by a rounding error.
+    """
+    cos = round(math.cos(math.radians(angle_deg)), 15)
+    sin = round(math.sin(math.radians(angle_deg)), 15)
+    width, height = size
+    u0 = cos * -(width / 2) - sin * -(height / 2) + width / 2
+    v0 = sin * -(width / 2) + cos * -(height / 2) + height / 2
+    corners = [(0, 0), (width, 0), (width, height), (0, height)]
+    us = [cos * u - sin * v + u0 for u, v in corners]
+    vs = [sin * u + cos * v + v0 for u, v in corners]
+    canvas = math.ceil(max(us)) - math.floor(min(us)), math.ceil(max(vs)) - math.floor(min(vs))
+    left, top = -(canvas[0] - width) / 2, -(canvas[1] - height) / 2
+    u0, v0 = cos * left - sin * top + u0, sin * left + cos * top + v0
+    return cos * x - sin * y + u0, sin * x + cos * y + v0, canvas
 
 
 def _turn(angle_deg: float, centre: np.ndarray) -> np.ndarray:

@@ -41,20 +41,22 @@ class ActionBlock(nn.Module):
         return x, maps
 
 
-class ActionStack(nn.ModuleList):
-    """`blocks` action blocks in a row; the heat maps of all of them."""
+def action_blocks(channels: int, classes: int, blocks: int) -> nn.ModuleList:
+    """`blocks` action blocks in a row."""
+    return nn.ModuleList(
+        ActionBlock(channels, classes, last=b == blocks - 1) for b in range(blocks)
+    )
 
-    def __init__(self, channels: int, classes: int, blocks: int) -> None:
-        super().__init__(
-            ActionBlock(channels, classes, last=b == blocks - 1) for b in range(blocks)
-        )
 
-    def forward(self, x: Float[Tensor, "B C t j"]) -> list[Float[Tensor, "B A t2 j2"]]:
-        maps: list[Tensor] = []
-        for block in self:
-            x, predicted = block(x)
-            maps.append(predicted)
-        return maps
+def action_maps(
+    blocks: nn.ModuleList, x: Float[Tensor, "B C t j"]
+) -> list[Float[Tensor, "B A t2 j2"]]:
+    """The heat maps of every action block."""
+    maps: list[Tensor] = []
+    for block in blocks:
+        x, predicted = block(x)
+        maps.append(predicted)
+    return maps
 
 
 class PoseActions(nn.Module):
@@ -75,13 +77,13 @@ class PoseActions(nn.Module):
         self.short = ConvNorm(sum(first), 56 * n, (3, 3), relu="none")
         self.long1 = ConvNorm(sum(first), 32 * n, relu="none")
         self.long2 = ConvNorm(32 * n, 56 * n, (3, 3), relu="none")
-        self.blocks = ActionStack(112 * n, classes, blocks)
+        self.blocks = action_blocks(112 * n, classes, blocks)
 
     def forward(self, pose: Float[Tensor, "B T J D"]) -> list[Float[Tensor, "B A t j"]]:
         x = pose.permute(0, 3, 1, 2)  # B D T J
         x = torch.cat([self.time(x), self.near(x), self.wide(x)], 1)
         x = torch.cat([self.short(x), self.long2(self.long1(x))], 1)
-        return self.blocks(max_min_pool(x))
+        return action_maps(self.blocks, max_min_pool(x))
 
 
 class VisualActions(nn.Module):
@@ -90,11 +92,11 @@ class VisualActions(nn.Module):
     def __init__(self, inputs: int, classes: int, *, blocks: int = 4) -> None:
         super().__init__()
         self.conv = ConvNorm(inputs, 256, relu="none")
-        self.blocks = ActionStack(256, classes, blocks)
+        self.blocks = action_blocks(256, classes, blocks)
 
     def forward(self, appearance: Float[Tensor, "B T J C"]) -> list[Float[Tensor, "B A t j"]]:
         x = self.conv(appearance.permute(0, 3, 1, 2))  # B 256 T J
-        return self.blocks(F.max_pool2d(x, 2))
+        return action_maps(self.blocks, F.max_pool2d(x, 2))
 
 
 class MergedActions(nn.Module):

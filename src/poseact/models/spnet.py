@@ -36,6 +36,7 @@ from poseact.layers import (
     spatial_softmax,
     window_sum_confidence,
 )
+from poseact.models.stems import LightStem, VGG16Stem
 from poseact.types import Output
 
 
@@ -46,7 +47,8 @@ class SPNetConfig:
     joints, dim: 2 (u, v) or 3 (u, v, depth). actions: classes of each action data set, () for pose
     only. action_pyramids: 1-based pyramids that predict actions. image_div: input size over largest
     map. replica: action blocks read poses of their own ("decoupled", section 3.5). exit: (pyramid,
-    level) of the last block that exists, None for all. entry "light" is ours, not the paper's.
+    level) of the last block that exists, None for all. entry "light" is ours, not the paper's;
+    "vgg16" (with batch norm: "vgg16_bn") is a 2024 report's, of entry_channels, None as published.
     """
 
     joints: int = 16
@@ -63,10 +65,11 @@ class SPNetConfig:
     pose_features: int = 128
     visual_features: int = 128
     alpha: float = 1.0
-    entry: Literal["published", "light"] = "published"
+    entry: Literal["published", "light", "vgg16", "vgg16_bn"] = "published"
     cell_centres: bool = False
     confidence: Literal["window_sum", "max"] = "window_sum"
     exit: tuple[int, int] | None = None
+    entry_channels: int | None = None
 
     def __post_init__(self) -> None:
         if self.image_div < 4 or self.image_div & (self.image_div - 1):
@@ -81,6 +84,12 @@ class SPNetConfig:
             raise ValueError(
                 f"action_pyramids are 1-based, up to {self.pyramids}; got {self.action_pyramids}"
             )
+        vgg = self.entry in ("vgg16", "vgg16_bn")
+        if (vgg and self.image_div != 8) or (self.entry_channels and not vgg):
+            raise ValueError(
+                "vgg16 divides by 8 and only it takes entry_channels, got "
+                f"{self.entry}, image_div {self.image_div}, entry_channels {self.entry_channels}"
+            )
         if self.exit is not None and self.exit not in _walk(self.pyramids, self.levels):
             raise ValueError(
                 f"exit {self.exit} is not a block; there are {_walk(self.pyramids, self.levels)}"
@@ -94,7 +103,8 @@ class SPNetConfig:
 
     def channels(self, level: int) -> int:
         """Width of the stream at a level: growth more for every halving of the map."""
-        return self.growth * (self.image_div.bit_length() - 1 + level)
+        entry = self.entry_channels or self.growth * (self.image_div.bit_length() - 1)
+        return entry + self.growth * level
 
 
 def _walk(pyramids: int, levels: int) -> tuple[tuple[int, int], ...]:
@@ -146,28 +156,12 @@ class EntryFlow(nn.Module):
         return x
 
 
-class LightEntryFlow(nn.Module):
-    """A cheap stem of our own: strided 3x3 convolutions down to a quarter, then separable units.
-
-    The published stem takes 78 % of the multiply-adds of SPNet P = 2; this one a small share.
-    """
-
-    def __init__(self, config: SPNetConfig) -> None:
-        super().__init__()
-        g = config.growth
-        self.conv1 = ConvSame(3, 32, (3, 3), stride=2)
-        self.bn1 = batch_norm(32)
-        self.conv2 = ConvSame(32, 2 * g, (3, 3), stride=2)
-        self.res1 = ResidualUnit(2 * g, 2 * g, (3, 3))
-        self.res2 = ResidualUnit(2 * g, 2 * g, (3, 3))
-        self.deeper = nn.Sequential()
-        for k in range(2, config.image_div.bit_length() - 1):
-            self.deeper.append(ResidualUnit(k * g, (k + 1) * g, (3, 3), stride=2))
-            self.deeper.append(ResidualUnit((k + 1) * g, (k + 1) * g, (3, 3)))
-
-    def forward(self, x: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
-        x = self.conv2(F.relu(self.bn1(self.conv1(x))))
-        return self.deeper(self.res2(self.res1(x)))
+def _entry(config: SPNetConfig) -> nn.Module:
+    if config.entry == "published":
+        return EntryFlow(config)
+    if config.entry == "light":
+        return LightStem(config.growth, config.image_div)
+    return VGG16Stem(config.channels(0), norm=config.entry == "vgg16_bn")
 
 
 # ------------------------------------------------------------------------------- pyramids
@@ -329,8 +323,8 @@ class SPNet(nn.Module):
     def __init__(self, config: SPNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.entry = EntryFlow(config) if config.entry == "published" else LightEntryFlow(config)
-        acting = [block for block in config.blocks if block[0] in config.action_pyramids]
+        self.entry = _entry(config)
+        acting = self.action_exits
         width = max(config.pose_features, config.visual_features)
         for n, i in config.blocks:
             level = i - 1 if n % 2 else i + 1  # where the stream comes from
@@ -348,6 +342,11 @@ class SPNet(nn.Module):
     def exits(self) -> tuple[tuple[int, int], ...]:
         """(pyramid, level) of every block this network can be cut at, in order."""
         return self.config.blocks
+
+    @property
+    def action_exits(self) -> tuple[tuple[int, int], ...]:
+        """The exits at which an action block reads, in order."""
+        return tuple(b for b in self.config.blocks if b[0] in self.config.action_pyramids)
 
     @property
     def stride(self) -> int:

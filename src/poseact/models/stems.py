@@ -54,7 +54,7 @@ class ConvNorm(nn.Module):
 
 
 class SeparableResidual(nn.Module):
-    """SR (CVPR supplement Fig. 1): a separable convolution beside the identity or a 1x1 shortcut."""
+    """SR (CVPR supplement Fig. 1): a separable convolution beside identity or a 1x1 shortcut."""
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int]) -> None:
         super().__init__()
