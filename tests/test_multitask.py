@@ -277,7 +277,8 @@ def test_the_merge_starts_as_a_sum() -> None:
     plain = MergedActions(2, 8, 4, version="v1", weighted=False, blocks=1).eval()
     plain.load_state_dict(weighted.state_dict(), strict=False)
     clues = torch.rand(2, 4, 4, 2), torch.rand(2, 4, 4, 8)
-    assert weighted(*clues)[-1] == pytest.approx(plain(*clues)[-1], abs=1e-6)
+    with torch.no_grad():
+        assert weighted(*clues)[-1] == pytest.approx(plain(*clues)[-1], abs=1e-6)
 
 
 # ------------------------------------------------------------------- reading maps
@@ -343,9 +344,9 @@ def test_depth_grid_of_both_code_lines(centres: bool, ends: list[float]) -> None
 def test_overfits_one_batch() -> None:
     torch.manual_seed(0)
     model = Multitask(replace(TINY, joints=4, action_blocks=1)).train()
-    frames, action = clip(), torch.tensor([0, 2])
-    target = torch.rand(2, 4, 4, 3) * 0.6 + 0.2
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    frames, action = clip(frames=2), torch.tensor([0, 2])
+    target = torch.rand(2, 2, 4, 3) * 0.6 + 0.2
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
 
     def loss() -> torch.Tensor:
         out = model(frames)
@@ -353,16 +354,13 @@ def test_overfits_one_batch() -> None:
         acts = [nn.functional.cross_entropy(a, action) for (a,) in out.actions]
         return pose + 0.1 * torch.stack(acts).mean()
 
-    before = loss().item()
-    for _ in range(40):
+    for _ in range(60):
         optimizer.zero_grad()
-        value = loss()
-        value.backward()
+        loss().backward()
         optimizer.step()
     assert all(p.grad is not None for p in model.parameters())
     out = model(frames)
-    assert value.item() < 0.4 * before
-    assert (out.poses[-1] - target).abs().mean().item() < 0.05
+    assert (out.poses[-1] - target).abs().mean().item() < 0.04  # at the start 0.15
     assert out.actions[-1][0].argmax(-1).tolist() == action.tolist()
 
 

@@ -6,7 +6,6 @@ those of `shared/parity/public` beside the repository.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poseact.keras_configs import from_constructor, read_constructor
+from poseact.keras_configs import read_constructor
 from poseact.keras_import import fill, import_file, opened
 from poseact.layers import global_max_min, spatial_softmax
 from poseact.models.multitask import Multitask
@@ -136,15 +135,3 @@ def test_there_is_something_to_compare() -> None:
         pytest.skip(f"no parity data in {FOLDER} (set POSEACT_PARITY)")
     for folder in CASES:
         assert (folder / "config.json").is_file() and (folder / "io.npz").is_file(), folder
-
-
-@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
-def test_parameter_counts_of_the_original(folder: Path) -> None:
-    data = json.loads((folder / "config.json").read_text())
-    if data["constructor"]["kind"] == "pose_ar":
-        pytest.skip("not a whole network")
-    config = from_constructor(data["constructor"]).config
-    with torch.device("meta"):
-        model = Multitask(config) if hasattr(config, "contexts") else SPNet(config)  # pyright: ignore
-    ours = sum(parameter.numel() for parameter in model.parameters())
-    assert ours == data["summary"]["trainable_params"]

@@ -13,6 +13,7 @@ import torch
 
 from poseact import data, train, weights
 from poseact.layouts import layout_named
+from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.people.scene import PeopleConfig
 from poseact.train import Config, Mix, Objective, Stage
@@ -55,6 +56,19 @@ def test_config_survives_json(tiny_config: SPNetConfig) -> None:
     assert train.from_json(train.to_json(config)) == config
     with pytest.raises(ValueError, match="momentun"):
         train.from_json(train.to_json(config).replace('"momentum"', '"momentun"'))
+
+
+def test_the_cvpr_network_trains_with_the_same_code(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    network = MultitaskConfig(
+        joints=17, dim=3, actions=(2,), blocks=2, depth_maps=4, stem_channels=32, sharpness=2.0
+    )
+    stage = replace(small(tiny_config).stages[0], steps=2)
+    config = small(tiny_config, model=network, stages=(stage,))
+    assert train.from_json(train.to_json(config)) == config
+    model, card = weights.load(train.fit(config, tmp_path / "run", workers=1))
+    assert card.architecture == "multitask" and model.config == network
 
 
 def test_run_folder_and_weights(tiny_config: SPNetConfig, tmp_path: Path) -> None:

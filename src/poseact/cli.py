@@ -178,12 +178,48 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Models:
-    """The shipped models."""
+    """The shipped models, and the weights the authors of the original networks published."""
 
     def run(self) -> int:
+        from poseact import zoo
         from poseact.doctor import describe_models
 
         print("\n\n".join(describe_models()) or "no weights are shipped with this installation")
+        print("\nPublished by the authors of the original networks; not shipped, never fetched.")
+        print(f"Licence: {zoo.LICENCE}.\n")
+        print("\n\n".join(zoo.describe()))
+        return 0
+
+
+@dataclass(frozen=True)
+class ImportKeras:
+    """Weights of the original project (a Keras .h5) as a weights file of this package."""
+
+    source: Annotated[Positional[Path], arg(metavar="FILE")]
+    """The Keras file; see `poseact models` for those that were published."""
+    out: Out
+    """The weights file to write (NAME.safetensors)."""
+    config: Annotated[Path | None, arg(metavar="FILE")] = None
+    """JSON with the arguments the network was built with. Without it, it is recognised."""
+    layout: Annotated[str | None, arg(metavar="NAME")] = None
+    """Which joints it has, where the original has no layout of that many."""
+
+    def run(self) -> int:
+        from poseact import weights
+        from poseact.keras_import import import_file
+        from poseact.layouts import LAYOUTS
+
+        model, card = import_file(self.source, config=self.config, layout=self.layout)
+        if card.layout not in LAYOUTS:
+            raise ValueError(
+                f"{self.source} has {model.config.joints} joints, which is no layout of the "
+                f"original: say with --layout which they are ({', '.join(LAYOUTS)})"
+            )
+        weights.save(self.out, model, card)
+        actions = "".join(f", {len(names)} actions" for names in card.labels)
+        print(f"{self.out}: {card.architecture}, {card.config['dim']}D, {card.layout}{actions}")
+        for what, text in card.provenance.items():
+            print(f"  {what}: {text}")
         return 0
 
 
@@ -279,6 +315,7 @@ Command = (
     Annotated[Predict, subcommand("predict")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Models, subcommand("models")]
+    | Annotated[ImportKeras, subcommand("import-keras")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Evaluate, subcommand("eval")]
     | Annotated[Train, subcommand("train")]

@@ -25,10 +25,9 @@ from poseact.data.dataset import clip_indices, make_sample, stack
 from poseact.geometry import transform
 from poseact.layers import channels_last
 from poseact.layouts import Layout, convert, layout_named
-from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
 from poseact.types import Record
-from poseact.weights import Card
+from poseact.weights import Card, Network
 
 PEOPLE_CLIPS = 250
 
@@ -85,7 +84,7 @@ class Predictions:
 
 @torch.inference_mode()
 def predict_records(
-    model: SPNet, card: Card, records: Sequence[Record], *, batch: int = 16
+    model: Network, card: Card, records: Sequence[Record], *, batch: int = 16
 ) -> Predictions:
     """Run a network on records, each in the crop of its own box; clips have card.frames frames."""
     layout = layout_named(card.layout)
@@ -120,17 +119,18 @@ def predict_records(
 
 
 def evaluate(
-    model: SPNet, card: Card, records: Sequence[Record], *, name: str = "", split: str = ""
+    model: Network, card: Card, records: Sequence[Record], *, name: str = "", split: str = ""
 ) -> Report:
     """Score every block on records of one data set (one layout, equally long)."""
     layout = layout_named(card.layout)
     found = predict_records(model, card, records)
-    acting = [b for b in model.exits if b[0] in model.config.action_pyramids]
+    acting = model.action_exits
     blocks, left_out = [], 0
     for k, (pyramid, level) in enumerate(model.exits):
         scores, left_out = _pose_scores(found.uvd[k], found, records, layout)
         if len(found.truth) and (pyramid, level) in acting:
-            logits = found.actions[acting.index((pyramid, level))]
+            # from the end: the CVPR network has several answers at one exit, the last one counts
+            logits = found.actions[acting.index((pyramid, level)) - len(acting)]
             scores["action_top1"] = 100 * metrics.top1(logits, found.truth).mean
         small = model.cut(pyramid, level)
         cost, ms = multiply_adds(small, card.size), frame_ms(small, card.size)
@@ -188,14 +188,14 @@ def _four(k: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------- cost
 
 
-def multiply_adds(model: SPNet, size: tuple[int, int]) -> int:
+def multiply_adds(model: Network, size: tuple[int, int]) -> int:
     """Multiply-adds of the pose of one frame."""
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.frames(_blank(model, size))
     return counter.get_total_flops() // 2
 
 
-def frame_ms(model: SPNet, size: tuple[int, int], *, repeats: int = 7) -> float:
+def frame_ms(model: Network, size: tuple[int, int], *, repeats: int = 7) -> float:
     """Median milliseconds of the pose of one frame on this machine, eager, batch 1."""
     x = _blank(model, size)
     times = []

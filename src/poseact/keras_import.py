@@ -390,14 +390,17 @@ def _card(path: Path, blueprint: Blueprint, layout: str) -> Card:
     if known:
         sure = "" if known.md5 else ", judged by its shapes"
         story |= {"published": known.file + sure, "trained_on": known.trained_on}
+    frames = blueprint.frames or (known.frames if known else 8)
     if cfg.actions:
         story["labels"] = "after the number of classes: 15 Penn Action, 60 NTU RGB+D, else numbered"
+    if cfg.actions and known is None:
+        story["clips"] = f"{frames} frames at 8 a second, an assumption: the file does not say"
     return Card(
         config=asdict(cfg),
         layout=layout,
         labels=zoo.labels(cfg.actions),
         size=blueprint.size,
-        frames=blueprint.frames or (known.frames if known else 8),
+        frames=frames,
         fps=known.fps if known else 8.0,
         margin=known.margin if known else 1.25,
         architecture="spnet" if isinstance(cfg, SPNetConfig) else "multitask",

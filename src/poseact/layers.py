@@ -33,7 +33,7 @@ def grid(n: int, *, cell_centres: bool, device: torch.device | None = None) -> F
 
 
 def spatial_softmax(logits: Float[Tensor, "*b H W"], alpha: float = 1.0) -> Float[Tensor, "*b H W"]:
-    """Probability map: softmax of alpha * logits over the plane (TPAMI Eq. 7)."""
+    """Probability map: softmax of alpha * logits over the plane (TPAMI Eq. 6)."""
     return (alpha * logits).flatten(-2).softmax(-1).view_as(logits)
 
 
@@ -52,7 +52,7 @@ def soft_argmax_1d(prob: Float[Tensor, "*b N"], *, cell_centres: bool) -> Float[
 def expected_depth(
     prob: Float[Tensor, "*b H W"], depth_logits: Float[Tensor, "*b H W"]
 ) -> Float[Tensor, "*b"]:
-    """Depth in (0, 1): sigmoid of the depth map, read under the heat map (TPAMI Eq. 9)."""
+    """Depth in (0, 1): sigmoid of the depth map, read under the heat map (TPAMI Eq. 7, 9)."""
     return (depth_logits.sigmoid() * prob).sum((-2, -1))
 
 
@@ -112,14 +112,14 @@ def max_min_pool(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
 
 
 def global_max_min(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C"]:
-    """Max plus min over the whole plane (CVPR Eq. 9, TPAMI Eq. 15)."""
+    """Max plus min over the whole plane (CVPR 2018, section 4.1)."""
     return x.amax((-2, -1)) + x.amin((-2, -1))
 
 
 def joint_pool(
     prob: Float[Tensor, "N J H W"], features: Float[Tensor, "N C H W"]
 ) -> Float[Tensor, "N J C"]:
-    """Features under each joint's heat map: a summed Kronecker product (CVPR Eq. 8, TPAMI 12)."""
+    """Features under each joint's heat map, summed (CVPR section 4.2, TPAMI section 3.3.2)."""
     return prob.flatten(2) @ features.flatten(2).transpose(1, 2)
 
 
@@ -184,7 +184,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 class ResidualUnit(nn.Module):
-    """Pre-activation residual unit (TPAMI Fig. 5): separable, or a bottleneck of two convolutions.
+    """Pre-activation residual unit (TPAMI Fig. 3a): separable, or a bottleneck of two convolutions.
 
     `divide` makes it the bottleneck: 1x1 to outputs / divide channels, then `kernel`. Where size or
     stride changes, the shortcut is a 1x1 convolution of the same activated input.

@@ -22,10 +22,11 @@ from poseact.data import augment as augmentations
 from poseact.data.dataset import Batches, Part, loader
 from poseact.layers import channels_last
 from poseact.layouts import layout_named
-from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.models.spnet import SPNetConfig
 from poseact.people.scene import PeopleConfig
 from poseact.run_folder import Log, RunFolder
 from poseact.types import NO_ACTION, Sample
+from poseact.weights import Network, NetworkConfig, network
 
 AUGMENTS = {
     "none": augmentations.NONE,
@@ -93,7 +94,7 @@ class Config:
     """
 
     name: str
-    model: SPNetConfig
+    model: NetworkConfig
     layout: str
     labels: tuple[tuple[str, ...], ...]
     stages: tuple[Stage, ...]
@@ -121,6 +122,7 @@ class Config:
         model = dataclasses.asdict(self.model)
         return weights.Card(
             config=model,
+            architecture="spnet" if isinstance(self.model, SPNetConfig) else "multitask",
             layout=self.layout,
             labels=self.labels,
             size=self.size,
@@ -144,9 +146,12 @@ def _revive(kind: Any, value: Any) -> Any:
     """JSON value -> the dataclass, tuple or optional that a type hint names."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return (
-            None if value is None else _revive(next(a for a in args if a is not type(None)), value)
-        )
+        kinds = [a for a in args if a is not type(None)]
+        # Of two kinds of network it is the one that knows all fields; an error names the first.
+        fitting = [
+            k for k in kinds if len(kinds) == 1 or set(value) <= set(typing.get_type_hints(k))
+        ]
+        return None if value is None else _revive((fitting or kinds)[0], value)
     if origin is tuple:
         inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
         return tuple(_revive(k, v) for k, v in zip(inner, value))
@@ -165,7 +170,7 @@ def _revive(kind: Any, value: Any) -> Any:
 class Objective(nn.Module):
     """All losses of one mixed batch; a module of its own so that data-parallel wrappers see it."""
 
-    def __init__(self, model: SPNet) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
@@ -235,7 +240,7 @@ def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int =
     folder = RunFolder(Path(out), writes=fabric.is_global_zero)
     folder.claim(to_json(config), resume=resume)
     torch.manual_seed(config.seed)
-    model = weights.load(config.init).model.train() if config.init else SPNet(config.model)
+    model = weights.load(config.init).model.train() if config.init else network(config.model)
     if model.config != config.model:
         raise ValueError(f"{config.init} holds another network than the configuration asks for")
     objective = Objective(channels_last(model))
@@ -258,7 +263,7 @@ def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int =
         first = last
     path = folder.path / "weights.safetensors"
     if fabric.is_global_zero:
-        weights.save(path, typing.cast(SPNet, average.module), config.card())
+        weights.save(path, typing.cast(Network, average.module), config.card())
     return path
 
 
@@ -354,10 +359,10 @@ def _part(mix: Mix, workers: int) -> Part:
     )
 
 
-def _freeze(model: SPNet, stage: Stage) -> None:
+def _freeze(model: Network, stage: Stage) -> None:
     """Frozen means frozen: no gradient, and batch normalisation in inference mode."""
     for name, module in model.named_modules():
-        acting = name.startswith("act") or "action_r0" in name
+        acting = any(part.startswith("act") for part in name.split("."))
         learns = stage.trains == "all" or acting
         if name:
             module.train(learns)
@@ -365,7 +370,7 @@ def _freeze(model: SPNet, stage: Stage) -> None:
             parameter.requires_grad_(learns)
 
 
-def _optimizer(model: SPNet, stage: Stage) -> torch.optim.Optimizer:
+def _optimizer(model: Network, stage: Stage) -> torch.optim.Optimizer:
     """Weight decay acts on kernels only, not on the vectors of batch normalisation."""
     learning = [p for p in model.parameters() if p.requires_grad]
     groups = [

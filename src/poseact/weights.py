@@ -20,6 +20,9 @@ from poseact.layouts import layout_named
 from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 
+Network = SPNet | Multitask
+NetworkConfig = SPNetConfig | MultitaskConfig
+
 SHIPPED = Path(__file__).parent / "assets"
 
 
@@ -45,11 +48,16 @@ class Card:
 class Loaded(NamedTuple):
     """A network in eval mode and its card."""
 
-    model: SPNet | Multitask
+    model: Network
     card: Card
 
 
-def build(card: Card) -> SPNet | Multitask:
+def network(config: NetworkConfig) -> Network:
+    """The network of a configuration, with fresh weights."""
+    return SPNet(config) if isinstance(config, SPNetConfig) else Multitask(config)
+
+
+def build(card: Card) -> Network:
     """The network a card describes, with fresh weights."""
     if card.architecture == "spnet":
         return SPNet(SPNetConfig(**_known(card, SPNetConfig)))
@@ -67,7 +75,7 @@ def _known(card: Card, config: type) -> dict[str, Any]:
     return card.config
 
 
-def save(path: str | Path, model: SPNet | Multitask, card: Card, *, half: bool = False) -> Path:
+def save(path: str | Path, model: Network, card: Card, *, half: bool = False) -> Path:
     """Write atomically. `half` stores kernels as float16, batch-norm vectors as they are."""
     path = Path(path)
     tensors: dict[str, Tensor] = {}

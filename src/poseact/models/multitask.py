@@ -120,7 +120,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 class PredictionBlock(nn.Module):
-    """Reception, heat maps, and their way back into the stream (Fig. 2, Eq. 1)."""
+    """Reception, heat maps, and their way back into the stream (Fig. 2, supplement Fig. 3)."""
 
     def __init__(self, config: MultitaskConfig, *, last: bool) -> None:
         super().__init__()
@@ -152,7 +152,10 @@ def aggregate_context(
     weight: Float[Tensor, "*b J Nc"],
     alpha: float,
 ) -> Float[Tensor, "*b J 2"]:
-    """alpha times the joint's own estimate, the rest from its context maps (CVPR Eq. 4)."""
+    """alpha times the joint's own estimate, the rest from its context maps.
+
+    As in the authors' earlier work that the paper builds on; it leaves this out, the code does not.
+    """
     around = (weight[..., None] * context).sum(-2) / weight.sum(-1, keepdim=True)
     return alpha * own + (1 - alpha) * around
 
@@ -230,7 +233,7 @@ class Multitask(nn.Module):
             out.heatmaps.append(heat)
         if self.action_head is None:
             return out
-        seen = joint_pool(spatial_softmax(out.heatmaps[-1]), cast(Tensor, look))  # Eq. 8
+        seen = joint_pool(spatial_softmax(out.heatmaps[-1]), cast(Tensor, look))  # Fig. 6
         return out._replace(clues=(out.poses[-1] * out.scores[-1][..., None], seen))
 
     def features(self, x: Float[Tensor, "N 3 H W"], block: int) -> Float[Tensor, "N C h w"]:
@@ -290,7 +293,7 @@ class Multitask(nn.Module):
         volume = maps.unflatten(1, (cfg.depth_maps, cfg.joints)).transpose(1, 2)  # N J Nd h w
         heat, along = volume.mean(2), volume.mean((-2, -1))
         uv = soft_argmax(spatial_softmax(heat), cell_centres=cfg.cell_centres)
-        depth = along.softmax(-1) @ self.depth_grid  # Eq. 5, 6
+        depth = along.softmax(-1) @ self.depth_grid  # Fig. 4
         pose = torch.cat([uv, depth[..., None]], -1)
         return heat, pose, volume_confidence(cfg.sharpness * volume)
 

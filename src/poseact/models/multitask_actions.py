@@ -1,6 +1,6 @@
 """Action recognition of the CVPR 2018 network: from poses, from appearance, and both merged.
 
-Source: D. C. Luvizon, D. Picard, H. Tabia, CVPR 2018, section 3.2 and supplement Fig. 4. Everything
+Source: D. C. Luvizon, D. Picard, H. Tabia, CVPR 2018, section 4 and supplement Fig. 4. Everything
 works on (T, J) maps: a clip's frames are the rows, the person's joints the columns.
 """
 
@@ -60,9 +60,9 @@ def action_maps(
 
 
 class PoseActions(nn.Module):
-    """Actions from poses times confidences (`PoseAR`). T and J must be multiples of 4.
+    """Actions from poses times confidences (`PoseAR`, Fig. 5). T and J must be multiples of 4.
 
-    version: v1 has 112 features, v2 224 (the supplement's "half of the features" of 256 is either).
+    version: v1 has 112 features, v2 224; the supplement speaks of half of the appearance's 256.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PoseActions(nn.Module):
 
 
 class VisualActions(nn.Module):
-    """Actions from the features under every joint (`GuidedVisAR`). T, J: multiples of 4."""
+    """Actions from the features under every joint (`GuidedVisAR`, 4.2). T, J: multiples of 4."""
 
     def __init__(self, inputs: int, classes: int, *, blocks: int = 4) -> None:
         super().__init__()

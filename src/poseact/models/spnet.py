@@ -46,7 +46,7 @@ class SPNetConfig:
 
     joints, dim: 2 (u, v) or 3 (u, v, depth). actions: classes of each action data set, () for pose
     only. action_pyramids: 1-based pyramids that predict actions. image_div: input size over largest
-    map. replica: action blocks read poses of their own ("decoupled", section 3.5). exit: (pyramid,
+    map. replica: action blocks read poses of their own ("decoupled", 3.3.4). exit: (pyramid,
     level) of the last block that exists, None for all. entry "light" is ours, not the paper's;
     "vgg16" (with batch norm: "vgg16_bn") is a 2024 report's, of entry_channels, None as published.
     """
@@ -131,7 +131,7 @@ class FrameOutput(NamedTuple):
 
 
 class EntryFlow(nn.Module):
-    """The published stem (Fig. 4): 7x7 convolution and bottleneck residual units."""
+    """The published stem (Fig. 2): 7x7 convolution and bottleneck residual units."""
 
     def __init__(self, config: SPNetConfig) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ def _entry(config: SPNetConfig) -> nn.Module:
 
 
 class ScaleUnit(nn.Module):
-    """Goes one level down (DU) or up (UU), Fig. 5; `action_r0` refines the action stream there."""
+    """Goes one level down (DU) or up (UU), Fig. 3; `action_r0` refines the action stream there."""
 
     def __init__(
         self, config: SPNetConfig, source: int, target: int, *, action_features: int | None
@@ -205,7 +205,7 @@ class Maps(NamedTuple):
 
 
 class PredictionBlock(nn.Module):
-    """Heat maps (and depth maps) from the stream, and their way back into it (Fig. 6, Eq. 4-5, 10).
+    """Heat maps (and depth maps) from the stream, and their way back into it (Fig. 4, Eq. 4-10).
 
     The code feeds back the raw maps and extra learned forward maps, never the probabilities.
     """
@@ -257,7 +257,7 @@ class PredictionBlock(nn.Module):
 
 
 class ActionBlock(nn.Module):
-    """Actions from the poses and appearances of T frames (Fig. 7, 8), on (T, J) maps.
+    """Actions from the poses and appearances of T frames (Fig. 4, 5), on (T, J) maps.
 
     Early fusion of pose features, appearance features and the previous block's action features.
     """
@@ -376,7 +376,7 @@ class SPNet(nn.Module):
         x = self.entry(x)
         laterals: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
         # Appearance is read where a level is first visited, before the lateral sum: the released
-        # code does so, the text (Eq. 12) speaks of the block's own features.
+        # code does so, the text (3.3.2) speaks of the block's own features.
         appearance: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
         clues: list[Tensor] = []
         here = 0
