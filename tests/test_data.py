@@ -362,7 +362,7 @@ class TestLsp:
         assert last.frame is not None and last.box is not None
         np.testing.assert_allclose(last.frame(0)[0, 0], [150, 20, 10], atol=4)  # RGB
         extent = last.xy[0].max(0) - last.xy[0].min(0)
-        np.testing.assert_allclose(last.box[0, 2:] - last.box[0, :2], 1.25 * extent, rtol=1e-6)
+        np.testing.assert_allclose(last.box[0, 2:] - last.box[0, :2], extent, rtol=1e-6)
 
     def test_extension_hides_what_is_not_annotated(self, tmp_path: Path) -> None:
         records = lsp.load(self.original(tmp_path, extended=True), "train")

@@ -60,7 +60,9 @@ def test_scores_are_those_of_the_predictions(
     report = evaluate.evaluate(tiny, tiny_card, records, name="people", split="test")
     hits = count = 0
     for record in records:
-        sample = make_sample(record, PA17, size=tiny_card.size, frames=[0, 1, 2, 3])
+        sample = make_sample(
+            record, PA17, size=tiny_card.size, frames=[0, 1, 2, 3], margin=tiny_card.margin
+        )
         with torch.no_grad():
             uv = tiny(sample["frames"][None]).poses[-1][0, :, :, :2].numpy()
         m = sample["to_image"].numpy()
@@ -90,6 +92,23 @@ def test_multiply_adds_of_one_convolution(tiny: SPNet) -> None:
     whole = evaluate.multiply_adds(tiny, (64, 64))
     assert whole > 32 * 27 * 32 * 32
     assert evaluate.multiply_adds(tiny, (128, 128)) == 4 * whole
+
+
+def test_averaged_crops_score_the_last_block(
+    records: list[Record], tiny: SPNet, tiny_card: weights.Card
+) -> None:
+    """One view asked for by name gives what the single crop gives; more views something else."""
+    single = evaluate.evaluate(tiny, tiny_card, records).blocks[-1].scores
+    once = evaluate.predict_views(tiny, tiny_card, records, evaluate.VIEWS["single"])
+    whole = evaluate.predict_records(tiny, tiny_card, records)
+    m = whole.to_image
+    xy = whole.uvd[-1, ..., :2] @ m[:, :2, :2].swapaxes(1, 2) + m[:, None, :2, 2]
+    assert once.uvd[0, ..., :2] == pytest.approx(xy, abs=0.02)
+    assert once.rows == whole.rows and np.array_equal(once.truth, whole.truth)
+    report = evaluate.evaluate(tiny, tiny_card, records, views="flip")
+    assert [(b.pyramid, b.level) for b in report.blocks] == [(2, 0)]
+    assert set(report.blocks[0].scores) == set(single)
+    assert report.blocks[0].scores["mpjpe_mm"] != single["mpjpe_mm"]
 
 
 def test_photos_without_3d_are_scored_in_2d(

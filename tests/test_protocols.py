@@ -356,8 +356,9 @@ def test_the_box_of_a_clip_is_around_the_boxes_of_its_frames(tiny: SPNet, tiny_c
     np.testing.assert_allclose(found.probabilities, same.probabilities, atol=1e-9)
 
 
-def test_without_a_box_the_whole_picture_is_the_box(tiny: SPNet, tiny_card: Card) -> None:
-    whole = np.array([0.0, 0, 80, 80])
+def test_without_a_box_the_whole_picture_is_the_crop(tiny: SPNet, tiny_card: Card) -> None:
+    low, high = 40 - 40 / tiny_card.margin, 40 + 40 / tiny_card.margin
+    whole = np.array([low, low, high, high])
     expected = single_clip(tiny, tiny_card, record(T, box=whole)).probabilities
     for box in (None, np.full(4, np.nan)):
         found = single_clip(tiny, tiny_card, record(T, box=box)).probabilities

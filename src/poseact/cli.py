@@ -237,6 +237,10 @@ class Evaluate:
     """Which part of it: by default test of people, val of lspet."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Only so many samples."""
+    views: Literal["single", "flip", "multi_crop"] = "single"
+    """One crop; that and its mirror image; or five crops and their mirror images (CVPR 2018)."""
+    preset: Literal["easy", "standard", "hard"] = "standard"
+    """How hard the rendered people are."""
     json: bool = False
     """Print JSON rather than a table."""
     device: str = "cpu"
@@ -252,6 +256,8 @@ class Evaluate:
             split=self.split or ("test" if self.data == "people" else "val"),
             limit=self.limit,
             device=self.device,
+            preset=self.preset,
+            views=self.views,
         )
         if self.json:
             print(report.to_json())

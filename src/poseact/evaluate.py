@@ -12,24 +12,31 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from poseact import data, metrics, weights
+from poseact import data, metrics, protocols, weights
 from poseact.camera import intrinsics_of, pose_to_camera
 from poseact.data.dataset import clip_indices, make_sample, stack
 from poseact.geometry import transform
 from poseact.layers import channels_last
 from poseact.layouts import Layout, convert, layout_named
-from poseact.people.scene import PeopleConfig
+from poseact.people.config import PeopleConfig, Preset
 from poseact.types import Record
 from poseact.weights import Card, Network
 
 PEOPLE_CLIPS = 250
+
+Views = Literal["single", "flip", "multi_crop"]
+VIEWS: dict[str, tuple[protocols.View, ...]] = {
+    "single": protocols.SINGLE,
+    "flip": protocols.FLIP,
+    "multi_crop": protocols.MULTI_CROP,
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def predict_records(
         chosen = [clip_indices(len(record), frames) for record in group]
         sample = stack(
             [
-                make_sample(record, layout, size=card.size, frames=index)
+                make_sample(record, layout, size=card.size, frames=index, margin=card.margin)
                 for record, index in zip(group, chosen)
             ]
         )
@@ -118,19 +125,63 @@ def predict_records(
     )
 
 
+def predict_views(
+    model: Network, card: Card, records: Sequence[Record], views: Sequence[protocols.View]
+) -> Predictions:
+    """The last block's answer on records, averaged over several crops (`protocols`)."""
+    uv, rows, actions, truth = [], [], [], []
+    protocol = protocols.ClipProtocol(views=tuple(views))
+    for r, record in enumerate(records):
+        clip = clip_indices(len(record), min(len(record), card.frames))
+        images = [_of(record.frame, t) for t in clip]
+        box = protocols.record_box(record, clip, images[0], margin=card.margin)
+        pose = protocols.predict_poses(model, card, images, box, views=views)
+        depth = [] if pose.depth is None else [pose.depth[..., None]]
+        uv.append(np.concatenate([pose.xy, *depth], -1))
+        rows += [(r, t) for t in clip]
+        if record.action is not None and len(clip) > 1 and model.action_exits:
+            answer = protocols.single_clip(model, card, record, protocol=protocol)
+            actions.append(answer.probabilities)
+            truth.append(record.action)
+    to_image = np.broadcast_to(np.eye(3), (len(rows), 3, 3))  # the poses are in px already
+    return Predictions(
+        np.concatenate(uv)[None],
+        to_image,
+        rows,
+        np.stack(actions)[None] if actions else np.empty((0, 0, 0)),
+        np.array(truth, np.int64),
+    )
+
+
 def evaluate(
-    model: Network, card: Card, records: Sequence[Record], *, name: str = "", split: str = ""
+    model: Network,
+    card: Card,
+    records: Sequence[Record],
+    *,
+    name: str = "",
+    split: str = "",
+    views: Views = "single",
 ) -> Report:
-    """Score every block on records of one data set (one layout, equally long)."""
+    """Score every block on records of one data set (one layout, equally long).
+
+    views: "flip" and "multi_crop" average crops of the last block, which then stands alone.
+    """
     layout = layout_named(card.layout)
-    found = predict_records(model, card, records)
+    single = views == "single"
+    found = (
+        predict_records(model, card, records)
+        if single
+        else predict_views(model, card, records, VIEWS[views])
+    )
+    exits = model.exits if single else model.exits[-1:]
     acting = model.action_exits
     blocks, left_out = [], 0
-    for k, (pyramid, level) in enumerate(model.exits):
+    for k, (pyramid, level) in enumerate(exits):
         scores, left_out = _pose_scores(found.uvd[k], found, records, layout)
         if len(found.truth) and (pyramid, level) in acting:
             # from the end: the CVPR network has several answers at one exit, the last one counts
-            logits = found.actions[acting.index((pyramid, level)) - len(acting)]
+            back = acting.index((pyramid, level)) - len(acting)
+            logits = found.actions[back]
             scores["action_top1"] = 100 * metrics.top1(logits, found.truth).mean
         small = model.cut(pyramid, level)
         cost, ms = multiply_adds(small, card.size), frame_ms(small, card.size)
@@ -174,10 +225,11 @@ def _scores_3d(
     }
 
 
-def _of(values: np.ndarray | None, t: int) -> np.ndarray:
+def _of(values: Any, t: int) -> np.ndarray:
+    """Entry t of an annotation, or frame t of a record."""
     if values is None:
         raise ValueError("records of one data set must all have the same annotations")
-    return values[t]
+    return np.asarray(values(t) if callable(values) else values[t])
 
 
 def _four(k: np.ndarray) -> np.ndarray:
@@ -225,7 +277,8 @@ def run(
     split: str = "test",
     limit: int | None = None,
     device: str = "cpu",
-    preset: Any = "standard",
+    preset: Preset = "standard",
+    views: Views = "single",
 ) -> Report:
     """Load weights and a data set and score them; what `poseact eval` calls.
 
@@ -242,4 +295,4 @@ def run(
     )
     clips = PEOPLE_CLIPS if limit is None else limit
     records = data.load(kind, root, split=split, people=people, clips=clips)[:limit]
-    return evaluate(channels_last(model), card, records, name=kind, split=split)
+    return evaluate(channels_last(model), card, records, name=kind, split=split, views=views)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -68,6 +68,7 @@ MERGE = {
 }
 SHARPNESS = {2: 4.0, 3: 2.0}
 """Factor on the maps whose confidence the action networks take, 2D and 3D."""
+MOST = {"pyramids": 64, "levels": 8, "image_div": 64, "blocks": 64}
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,15 @@ def _dim(value: object) -> Literal[2, 3]:
     if value not in (2, 3):
         raise ValueError(f"poses have 2 or 3 dimensions, got {value!r}")
     return cast(Literal[2, 3], value)
+
+
+def check_bounds(config: SPNetConfig | MultitaskConfig) -> None:
+    """ValueError if a network would have more parts than any of this kind: files can say a lot."""
+    settings = asdict(config)
+    for name, most in MOST.items():
+        value = settings.get(name, 0)
+        if value > most:
+            raise ValueError(f"{value} {name} are more than any network of this kind has ({most})")
 
 
 # ------------------------------------------------------------------------------- from arguments
@@ -230,12 +240,14 @@ def _shape(layers: dict[str, Layer], role: str = "kernel", *, at: int = 0) -> tu
 
 
 def _recognise_spnet(groups: Groups) -> Blueprint:
-    found = re.findall(r"\b(?:dp|up)(\d+)_pb(\d+)_heatmaps_conv1\b", " ".join(groups))
+    names = " ".join(groups)
+    found = re.findall(r"\b(?:dp|up)(\d{1,3})_pb(\d{1,3})_heatmaps_conv1\b", names)
     levels = 1 + max(int(level) for _, level in found)
-    units = max(int(n) for n in re.findall(r"\bres(\d+)_conv2\b", " ".join(groups)))
-    acts = sorted({int(n) for n in re.findall(r"\bact(\d+)_action", " ".join(groups))})
+    units = max((int(n) for n in re.findall(r"\bres(\d{1,3})_conv2\b", names)), default=0)
+    acts = sorted({int(n) for n in re.findall(r"\bact(\d+)_action", names)})
     act = f"act{acts[0]}_action" if acts else ""
-    sets = sorted(name for name in groups if act and name.startswith(f"{act}_pred_conv2h"))
+    head = f"{act}_pred_conv2h"
+    sets = [f"{head}{i}" for i in range(sum(name.startswith(head) for name in groups))]
     config = SPNetConfig(
         joints=_shape(groups["dp1_pb1_heatmaps_conv1"])[-1],
         dim=3 if "dp1_pb1_depthmaps_conv1" in groups else 2,

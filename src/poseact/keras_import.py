@@ -26,10 +26,16 @@ import torch
 from torch import Tensor, nn
 
 from poseact import zoo
-from poseact.keras_configs import Blueprint, from_constructor, read_constructor, recognise
+from poseact.keras_configs import (
+    Blueprint,
+    check_bounds,
+    from_constructor,
+    read_constructor,
+    recognise,
+)
 from poseact.layers import SeparableConv
 from poseact.layouts import layout_named
-from poseact.models.multitask import Multitask, keras_groups
+from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.multitask_actions import PoseActions
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.weights import Card, Loaded
@@ -107,13 +113,13 @@ def _read_groups(file: Any) -> Groups:
         group = _follow(root, name)
         for weight in _names(group, "weight_names"):
             data = _tensor(group, weight)
-            if data.name in listed:
-                raise ValueError(f"{name} lists {weight} twice")
             listed.add(data.name)
             numbers += max(data.size, prod(data.chunks or (0,)))
             layer, _, role = weight.rpartition("/")
             role = role.partition(":")[0]
             found = groups.setdefault(name, {}).setdefault(layer or name, {})
+            if role in found:
+                raise ValueError(f"{name} lists {layer}/{role} twice")
             found[role] = Weight(layer or name, role, tuple(data.shape), data)
     if numbers > LARGEST:
         raise ValueError(f"{numbers} numbers are more than any network of this kind has")
@@ -368,11 +374,25 @@ def import_file(
     with opened(path) as groups:
         blueprint = recognise(groups) if given is None else given
         cfg = blueprint.config
-        model = SPNet(cfg) if isinstance(cfg, SPNetConfig) else Multitask(cfg)
+        model = _build(cfg)
         fill(model, groups)
     if layout is not None and len(layout_named(layout)) != cfg.joints:
         raise ValueError(f"layout {layout} has not the {cfg.joints} joints of {path}")
     return Loaded(model.eval(), _card(Path(path), blueprint, layout or blueprint.layout))
+
+
+def _build(config: SPNetConfig | MultitaskConfig) -> SPNet | Multitask:
+    """A fresh network, unless it is absurdly large; that is found out without memory."""
+
+    def make() -> SPNet | Multitask:
+        return SPNet(config) if isinstance(config, SPNetConfig) else Multitask(config)
+
+    check_bounds(config)
+    with torch.device("meta"):
+        numbers = sum(parameter.numel() for parameter in make().parameters())
+    if numbers > LARGEST:
+        raise ValueError(f"a network of {numbers} parameters is larger than any of this kind")
+    return make()
 
 
 def _card(path: Path, blueprint: Blueprint, layout: str) -> Card:
@@ -382,26 +402,27 @@ def _card(path: Path, blueprint: Blueprint, layout: str) -> Card:
             md5.update(block)
     cfg = blueprint.config
     known = zoo.published(md5.hexdigest(), cfg)
-    story = {
-        "file": path.name,
-        "md5": md5.hexdigest(),
-        "origin": known.origin if known else "a Keras file of github.com/dluvizon/deephar's code",
-    }
-    if known:
-        sure = "" if known.md5 else ", judged by its shapes"
-        story |= {"published": known.file + sure, "trained_on": known.trained_on}
+    sure = known is not None and known.md5 == md5.hexdigest()
     frames = blueprint.frames or (known.frames if known else 8)
+    fps = known.fps if known else 8.0
+    story = {"file": path.name, "md5": md5.hexdigest()}
+    if known and sure:
+        story |= {"origin": known.origin, "trained_on": known.trained_on}
+    else:
+        story["origin"] = "a Keras file of github.com/dluvizon/deephar's code"
+    if known and not sure:
+        story["network"] = f"that of {known.file}, by its shapes"
     if cfg.actions:
         story["labels"] = "after the number of classes: 15 Penn Action, 60 NTU RGB+D, else numbered"
-    if cfg.actions and known is None:
-        story["clips"] = f"{frames} frames at 8 a second, an assumption: the file does not say"
+    if cfg.actions and not sure:
+        story["clips"] = f"{frames} frames at {fps:g} a second: not in the file, an assumption"
     return Card(
         config=asdict(cfg),
         layout=layout,
         labels=zoo.labels(cfg.actions),
         size=blueprint.size,
         frames=frames,
-        fps=known.fps if known else 8.0,
+        fps=fps,
         margin=known.margin if known else 1.25,
         architecture="spnet" if isinstance(cfg, SPNetConfig) else "multitask",
         provenance=story,

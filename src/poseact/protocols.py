@@ -313,7 +313,7 @@ def _clip_log_probabilities(
     if protocol.predicted_box:
         box = initial_box(model, card, images, crop=protocol.crop)
     else:
-        box = _record_box(record, clip, images[0])
+        box = record_box(record, clip, images[0], margin=card.margin)
     out, _ = _run(model, card, images, box, protocol.views, protocol.crop)
     if not out.actions:
         raise ValueError("this network gives no action: it has no action block, or clips of T = 1")
@@ -321,8 +321,10 @@ def _clip_log_probabilities(
     return logits.double().log_softmax(-1).cpu().numpy()
 
 
-def _record_box(record: Record, clip: Sequence[int], image: np.ndarray) -> np.ndarray:
-    """(4,) px around the known boxes of a clip; the whole picture if there are none."""
+def record_box(
+    record: Record, clip: Sequence[int], image: np.ndarray, *, margin: float
+) -> np.ndarray:
+    """(4,) px around the known boxes of a clip; without any, what makes the crop the picture."""
     if record.box is not None and np.isfinite(record.box[list(clip)]).all(-1).any():
         return union(record.box[list(clip)])
-    return np.array([0.0, 0.0, image.shape[1], image.shape[0]])
+    return square(np.array([0.0, 0.0, image.shape[1], image.shape[0]]), margin=1 / margin)

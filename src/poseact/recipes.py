@@ -16,7 +16,7 @@ SHARED = "$POSEACT_SHARED/data"
 """Where the data of the shipped models lies; expanded when a run opens it."""
 
 
-def spnet_s(*, steps: int = 5500, clips: int = 5000) -> Config:
+def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
     """The small shipped network: rendered people (2D, 3D, actions) with real photos (2D).
 
     First poses: a batch is 20 photos of LSP-extended, 16 rendered frames of actions and 4 of other
@@ -35,21 +35,21 @@ def spnet_s(*, steps: int = 5500, clips: int = 5000) -> Config:
         backgrounds=f"{SHARED}/backgrounds",
     )
     others = replace(people, random_pose=0.6, mocap=f"{SHARED}/mocap", mocap_share=1.0)
-    moving = Mix("clips", "people", 8, frames=8, augment="strong", people=people, clips=clips)
+    moving = Mix("clips", "people", 8, frames=8, people=people, clips=clips)
     pose = Stage(
         "pose",
         steps,
         (
-            Mix("photos", "lspet", 20, augment="strong", root=f"{SHARED}/lspet"),
+            Mix("photos", "lspet", 20, root=f"{SHARED}/lspet"),
             replace(moving, name="people", count=16, frames=1),
             replace(moving, name="others", count=4, frames=1, people=others, clips=clips // 5),
         ),
-        lr=1.5e-3,
+        lr=3e-3,
         weight_decay=1e-4,
         heatmap_weight=0.2,
         heatmap_until=0.8,
     )
-    actions = Stage("actions", steps // 9, (moving,), trains="actions", lr=1e-3, weight_decay=1e-4)
+    actions = Stage("actions", steps // 12, (moving,), trains="actions", lr=1e-3, weight_decay=1e-4)
     return Config(
         name="spnet_s",
         model=SPNetConfig(
@@ -58,9 +58,9 @@ def spnet_s(*, steps: int = 5500, clips: int = 5000) -> Config:
             actions=(len(ACTIONS),),
             pyramids=2,
             action_pyramids=(1, 2),
-            levels=4,
+            levels=3,
             growth=48,
-            image_div=4,
+            image_div=8,
             pose_features=64,
             visual_features=64,
             entry="light",

@@ -52,7 +52,6 @@ class Mix:
     frames: int = 1
     step: int = 1
     augment: Literal["none", "paper", "strong"] = "paper"
-    margin: float = 1.0
     root: str | None = None
     people: PeopleConfig | None = None
     clips: int = 1000
@@ -88,7 +87,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run. fps, frames and margin go onto the card of the weights.
+    """A whole run. fps, frames and margin (crop over box) go onto the card of the weights.
 
     devices: processes that train together, each on batches of its own (data-parallel).
     """
@@ -283,7 +282,7 @@ class _StageRun:
         self.config, self.number, self.stage = config, number, config.stages[number]
         self.model, self.average = objective.model, average
         self.fabric, self.folder = fabric, folder
-        self.parts = [_part(mix, workers) for mix in self.stage.mix]
+        self.parts = [_part(mix, config.margin, workers) for mix in self.stage.mix]
         _freeze(self.model, self.stage)
         self.optimizer = _optimizer(self.model, self.stage)
         self.objective, self.optimizer = fabric.setup(objective, self.optimizer)
@@ -343,7 +342,7 @@ class _StageRun:
         )
 
 
-def _part(mix: Mix, workers: int) -> Part:
+def _part(mix: Mix, margin: float, workers: int) -> Part:
     root = None if mix.root is None else os.path.expandvars(mix.root)
     records = data.load(
         mix.kind, root, split="train", people=mix.people, clips=mix.clips, workers=workers
@@ -355,7 +354,7 @@ def _part(mix: Mix, workers: int) -> Part:
         frames=mix.frames,
         step=mix.step,
         augment=AUGMENTS[mix.augment],
-        margin=mix.margin,
+        margin=margin,
     )
 
 

@@ -65,7 +65,8 @@ class Record:
 
     frame: reads frame t as uint8 RGB (H, W, 3), None where there are no pictures. xy: (T, J, 2) px,
     NaN unknown. xyz: (T, J, 3) mm in camera axes, or None. visible: (T, J) or None. box: (T, 4) px,
-    or None. camera: None if unknown. scale_px: (T,) head size for PCKh, or None.
+    just around the person, or None. camera: None if unknown. scale_px: (T,) head size for PCKh, or
+    None.
     """
 
     frame: Callable[[int], np.ndarray] | None

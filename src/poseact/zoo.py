@@ -136,11 +136,10 @@ def labels(actions: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
 
 
 def published(md5: str, config: SPNetConfig | MultitaskConfig) -> Published | None:
-    """The published file of this checksum, or else one without a checksum and this network."""
-    for file in PUBLISHED:
-        if file.md5 == md5 or (file.md5 is None and file.config == config):
-            return file
-    return None
+    """The published file of this checksum, or else one whose network this is."""
+    by_sum = [file for file in PUBLISHED if file.md5 == md5]
+    by_network = [file for file in PUBLISHED if file.config == config]
+    return next(iter(by_sum + by_network), None)
 
 
 def describe() -> list[str]:

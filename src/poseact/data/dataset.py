@@ -48,8 +48,8 @@ def make_sample(
         raise ValueError("a sample needs at least one frame index, got none")
     draw = draw or Draw()
     pictures = {t: record.frame(t) for t in set(frames)}  # a stretched clip repeats frames
-    box = _crop_square(record, frames, pictures[frames[0]].shape[:2])
-    matrix = draw.matrix(square(box, margin=margin))
+    box = _crop_square(record, frames, pictures[frames[0]].shape[:2], margin)
+    matrix = draw.matrix(box)
     crops = {t: warp(picture, matrix, size) for t, picture in pictures.items()}
     pixels = draw.effects(np.stack([crops[t] for t in frames]))  # T H W 3
     pose = _pose_uvd(record, layout, frames, matrix)
@@ -68,12 +68,14 @@ def make_sample(
     )
 
 
-def _crop_square(record: Record, frames: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+def _crop_square(
+    record: Record, frames: Sequence[int], shape: tuple[int, int], margin: float
+) -> np.ndarray:
     boxes = np.empty((0, 4)) if record.box is None else record.box[list(frames)]
     boxes = boxes[np.isfinite(boxes).all(-1)]
     if not len(boxes):
         return square(np.array([0.0, 0.0, shape[1], shape[0]]))
-    return square(union(boxes))
+    return square(union(boxes), margin=margin)
 
 
 def _pose_uvd(

@@ -79,7 +79,8 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) uint8 from (H, W, 3) uint8 as by Pillow's bilinear filter.
 
     The filter is a tent as wide as two pixels of the smaller picture, so that shrinking averages;
-    columns are done first and rounded to bytes, then rows.
+    columns are done first and rounded to bytes, then rows. (Pillow 13 does the rows of a tall
+    picture first, which differs by one grey level at most.)
     """
     wide = _resample(np.swapaxes(image, 0, 1), size[1])  # w H 3
     return _resample(np.swapaxes(wide, 0, 1), size[0])

@@ -18,8 +18,6 @@ from poseact.geometry import box_around
 from poseact.layouts import LSP14
 from poseact.types import Record
 
-BOX_MARGIN = 1.25
-"""The joints end at ankles and wrists; the person's box is theirs grown by this."""
 _FEWEST_FOR_A_BOX = 4
 
 
@@ -29,7 +27,7 @@ def load(root: str | Path, split: str = "train") -> list[Record]:
     root: a folder of the packed form (`lspet.npz`, `images_*.bin`; splits train, val, all) or an
     original one (`joints.mat`, `images/`): LSP (first half train, second half test; all) or
     LSP-extended (train, all: it has no other). A joint that is not annotated is NaN. The box is
-    that of the known joints grown by `BOX_MARGIN`; fewer than 4 tell nothing of the person's size,
+    just around the known joints; fewer than 4 tell nothing of the person's size,
     and leave the box NaN (the whole picture). Raises FileNotFoundError, or ValueError for a split
     that the data does not have.
     """
@@ -128,7 +126,7 @@ def _record(
 ) -> Record:
     """xy (J, 2) px; known, visible (J,) bool."""
     xy = np.where(known[:, None], xy, np.nan).astype(np.float32)[None]
-    box = box_around(xy, margin=BOX_MARGIN)
+    box = box_around(xy)
     if known.sum() < _FEWEST_FOR_A_BOX:
         box = np.full((1, 4), np.nan)
     return Record(picture, xy, LSP14, visible=visible[None], box=box, source=source)

@@ -27,8 +27,6 @@ from poseact.people.scene import PeopleConfig, RenderedClip, render_clip
 from poseact.types import Camera, Record
 
 SHARD = 64
-BOX_MARGIN = 1.25
-"""The joints end at ankles and wrists; the person's box is theirs grown by this."""
 _FORMAT = 1  # raise it when the files of a pool change
 _LABELS = ("xy", "xyz", "visible", "intrinsics", "action")
 
@@ -202,7 +200,7 @@ def _record(frame: Clip, label: dict[str, np.ndarray], layout: Layout) -> Record
         layout,
         xyz=label["xyz"],
         visible=label["visible"],
-        box=box_around(label["xy"], margin=BOX_MARGIN),
+        box=box_around(label["xy"]),
         camera=_camera(label["intrinsics"]),
         action=None if action < 0 else action,
         source="people",
