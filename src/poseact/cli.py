@@ -353,6 +353,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
+    except BrokenPipeError:  # `poseact models | head`: the reader has gone, and that is all right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except EXPECTED as error:
         complain(error)
         return 2
