@@ -16,7 +16,7 @@ FLOORS = [
     {"geometry"},
     {"layers", "camera"},
     {"people", "losses", "metrics", "video", "draw", "results"},
-    {"data", "models", "track", "weights", "keras_import", "keras_configs", "zoo"},
+    {"data", "models", "track", "finder", "weights", "keras_import", "keras_configs", "zoo"},
     {"stream"},
     {"predictor", "protocols"},
     {"evaluate", "run_folder"},

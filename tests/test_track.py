@@ -12,7 +12,6 @@ from poseact.track import (
     lost,
     next_box,
     pose_box,
-    search_boxes,
 )
 from poseact.types import Person
 
@@ -78,16 +77,6 @@ def test_lost_needs_several_frames_in_a_row() -> None:
     assert not lost([0.05] * 4)
     assert lost([0.9, *[0.05] * 5])
     assert not lost([0.05, 0.05, 0.05, 0.9, 0.05, 0.05])
-
-
-def test_the_search_covers_the_frame_without_leaving_its_shorter_side() -> None:
-    boxes = search_boxes((640, 360))
-    assert len(boxes) == 4
-    np.testing.assert_allclose(boxes[0], [0, -140, 640, 500])
-    assert boxes[1:, 0].min() == 0 and boxes[1:, 2].max() == 640
-    np.testing.assert_allclose(boxes[1:, 3] - boxes[1:, 1], 360)
-    np.testing.assert_allclose(search_boxes((360, 640))[1:, [1, 3]], boxes[1:, [0, 2]])
-    np.testing.assert_allclose(search_boxes((100, 100)), [[0, 0, 100, 100]])
 
 
 def test_people_keep_their_numbers_when_their_order_changes(xy: np.ndarray) -> None:

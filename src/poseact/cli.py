@@ -110,8 +110,8 @@ class Predict:
 class Show:
     """A sheet of labelled samples, to see that joints and actions are right."""
 
-    kind: Annotated[Positional[Literal["people", "lspet"]], arg(metavar="people|lspet")]
-    """Which data."""
+    kind: Annotated[Positional[str], arg(metavar="KIND")]
+    """people, or the kind of a data set on disk: lspet, mpii, coco, penn, h36m, folder, ..."""
     root: Annotated[Positional[Path | None], arg(metavar="ROOT")] = None
     """Its folder; rendered people need none."""
     out: Out = Path("sheet.png")
@@ -130,6 +130,10 @@ class Show:
 
         records = data.load(self.kind, self.root, split=self.split, clips=self.count)
         records = records[:: max(1, len(records) // self.count)][: self.count]
+        if not records or records[0].frame is None:
+            raise ValueError(
+                f"{self.root}: {len(records)} records of {self.kind}, without pictures"
+            )
         tiles, names = zip(*(_tile(record) for record in records))
         write_image(self.out, contact_sheet(tiles, 6, labels=names))
         print(f"{len(tiles)} samples: {self.out}")
@@ -149,7 +153,8 @@ def _tile(record: Record) -> tuple[Any, str]:
     seen = np.isfinite(record.xy[t]).all(-1)
     box = np.full(4, np.nan) if record.box is None else record.box[t]
     person = Person(record.xy[t], None, seen.astype(float), box, record.layout)
-    name = record.source if record.action is None else ACTIONS[record.action]
+    rendered = record.source == "people" and record.action is not None
+    name = ACTIONS[record.action or 0] if rendered else record.source
     return draw_people(rgb, Result(t, 0.0, (person,))), name
 
 

@@ -1,8 +1,8 @@
 """From pixels to people: a picture or a video in, one `Result` per frame out.
 
 Crop -> network -> uv to px, depth to mm. Where the person is comes from the network itself, the
-papers' single-person way: look at the whole frame, box the joints found, look again; in a video the
-box then follows the last pose.
+papers' single-person way with more windows (`finder`); in a video the box then follows the last
+pose.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from poseact.camera import DEPTH_RANGE_MM
+from poseact.finder import find
 from poseact.geometry import check_box, crop_matrix, square, transform, union, warp
 from poseact.layouts import Layout, layout_named
 from poseact.stream import ActionWindow, Sampler
@@ -29,7 +30,6 @@ from poseact.track import (
     lost,
     next_box,
     pose_box,
-    search_boxes,
 )
 from poseact.types import Person, Result
 from poseact.video import Frame, VideoReader, list_inputs, newest, read_image
@@ -220,13 +220,9 @@ class Predictor:
         ]
 
     def search(self, rgb: np.ndarray) -> Look:
-        """Look for the person in the whole frame: the best of `search_boxes`, then closer twice."""
+        """Look for the person in the whole frame."""
         size = rgb.shape[1], rgb.shape[0]
-        whole = square(search_boxes(size), margin=1 / self.card.margin)
-        look = max(self.look(rgb, whole), key=lambda seen: seen.score.mean())
-        for _ in range(2):
-            (look,) = self.look(rgb, pose_box(look.xy, look.score, size)[None])
-        return look
+        return find(lambda boxes: self.look(rgb, boxes), size, margin=self.card.margin)
 
     def person(self, look: Look, rgb: np.ndarray, *, track: int) -> Person:
         """The person in a look at the frame `rgb`; xyz is None for a network without depth."""

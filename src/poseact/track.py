@@ -74,22 +74,6 @@ def lost(
     return len(recent) == frames and max(recent) < threshold
 
 
-def search_boxes(size: tuple[int, int]) -> np.ndarray:
-    """Squares (N, 4) px to look for somebody in, in a frame of (width, height) px.
-
-    First the square on the whole frame, as in the papers. In a frame that is not square a person
-    may be small there, so three squares of its shorter side follow: at both ends and in the middle.
-    """
-    width, height = size
-    whole = square(np.array([0.0, 0.0, width, height]))
-    side, slack = min(width, height), abs(width - height)
-    if slack < 0.2 * side:
-        return whole[None]
-    along = np.array([1.0, 0.0] if width > height else [0.0, 1.0])
-    corners = np.array([0.0, 0.5, 1.0])[:, None] * slack * along
-    return np.concatenate([whole[None], np.concatenate([corners, corners + side], 1)])
-
-
 def identify(
     before: Sequence[Person], boxes: np.ndarray, *, new_track: int, min_iou: float = 0.3
 ) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,22 @@ if TYPE_CHECKING:
     from poseact.people.scene import PeopleConfig
     from poseact.types import Record
 
-KINDS = ("people", "lspet")
+READERS = {
+    "lspet": "lsp",
+    "mpii": "mpii",
+    "coco": "coco",
+    "jhmdb": "jhmdb",
+    "h36m": "h36m",
+    "mpi_inf_3dhp": "mpi_inf_3dhp",
+    "penn": "penn",
+    "ntu": "ntu",
+    "folder": "folder",
+    "skeletons": "skeletons",
+    "msr3d": "msr3d",
+    "sbu": "sbu",
+}
+"""Kind of data set -> the module whose `load(root, split)` reads it."""
+KINDS = ("people", *READERS)
 
 
 def load(
@@ -23,7 +39,8 @@ def load(
 ) -> list[Record]:
     """All records of a split. `people` and `clips` say which rendered clips; they need no root.
 
-    ValueError for an unknown kind or a missing root; what else the data set's own reader raises.
+    Options of a single data set are those of its own reader. ValueError for an unknown kind or a
+    missing root; what else the reader raises.
     """
     if kind == "people":
         from dataclasses import replace
@@ -33,10 +50,8 @@ def load(
 
         config = replace(people or PeopleConfig(), split=split)
         return synthetic.load(config, clips, workers=workers)
-    if kind == "lspet":
-        from poseact.data import lsp
-
-        if root is None:
-            raise ValueError("data set lspet needs its folder: --root DIR")
-        return lsp.load(root, split)
-    raise ValueError(f"unknown data set {kind!r}; there are {', '.join(KINDS)}")
+    if kind not in READERS:
+        raise ValueError(f"unknown data set {kind!r}; there are {', '.join(KINDS)}")
+    if root is None:
+        raise ValueError(f"data set {kind} needs its folder: --root DIR")
+    return import_module(f"poseact.data.{READERS[kind]}").load(root, split)

@@ -1,0 +1,140 @@
+"""Pictures behind a record: small picklable callables that read frame t when it is asked for."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from poseact.video import VideoReader, read_image
+
+_OPEN_VIDEOS = 2  # per process; a record may be one of 100,000
+_KEPT_BYTES = 64 << 20  # decoded frames that an open video keeps, for those who ask backwards
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A still: the same picture at every t. uint8 RGB (H, W, 3), upright.
+
+    A call raises FileNotFoundError, or ValueError for a file that is not a whole picture.
+    """
+
+    path: Path
+
+    def __call__(self, t: int) -> np.ndarray:
+        return read_image(self.path)
+
+
+@dataclass(frozen=True)
+class ImageSequence:
+    """Frame t is the picture paths[t]. uint8 RGB (H, W, 3), upright; errors as `ImageFile`."""
+
+    paths: tuple[Path, ...]
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        object.__setattr__(self, "paths", tuple(paths))
+
+    def __call__(self, t: int) -> np.ndarray:
+        if not 0 <= t < len(self.paths):
+            raise ValueError(f"there are {len(self.paths)} pictures, number {t} was asked for")
+        return read_image(self.paths[t])
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """Frame t of a clip is frame start + t * step of a video. uint8 RGB (H, W, 3), upright.
+
+    Random access by decoding forward, without seeking, so that an index always means the same
+    frame; asking in rising order is quick, a step back beyond the last few frames starts again at
+    the front. Each process keeps two videos open, whatever the number of records. A call raises
+    FileNotFoundError, or ValueError if the video is damaged or too short.
+    """
+
+    path: Path
+    step: int = 1
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.step < 1 or self.start < 0:
+            raise ValueError(
+                f"{self.path}: step is at least 1 and start 0, got {self.step} and {self.start}"
+            )
+
+    def __call__(self, t: int) -> np.ndarray:
+        if t < 0:
+            raise ValueError(f"{self.path}: frames count from 0, got {t}")
+        shelf = _open_videos(os.getpid())
+        decoder = shelf.pop(self.path, None) or _Decoder(self.path)
+        frame = decoder.read(self.start + t * self.step)
+        shelf[self.path] = decoder  # the newest is last
+        while len(shelf) > _OPEN_VIDEOS:
+            shelf.popitem(last=False)
+        return frame
+
+
+def count_frames(path: Path, *, exact: bool = True) -> int:
+    """Frames in a video: by decoding it, or (exact=False) as far as its header says, in no time.
+
+    A header may be wrong by some frames; where it says nothing the video is decoded. Raises
+    FileNotFoundError, or ValueError for a damaged video.
+    """
+    with VideoReader(path) as video:
+        if not exact and video.frame_count:
+            return video.frame_count
+        return sum(1 for _ in video)
+
+
+class _Decoder:
+    """One open video and the frames that it gave last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._reader = VideoReader(self.path)
+        self._frames = iter(self._reader)
+        self._next = 0
+        width, height = self._reader.size
+        self._kept: deque[np.ndarray] = deque(maxlen=max(1, _KEPT_BYTES // (3 * width * height)))
+
+    def read(self, index: int) -> np.ndarray:
+        with self._lock:
+            if index < self._next - len(self._kept):
+                self._reader.close()
+                self._rewind()
+            while self._next <= index:
+                frame = next(self._frames, None)
+                if frame is None:
+                    raise ValueError(
+                        f"{self.path} has {self._next} frames, number {index} was asked for; "
+                        "is it the video that the annotation speaks of?"
+                    )
+                self._kept.append(frame.rgb)
+                self._next += 1
+            return self._kept[index - self._next].copy()
+
+
+@cache
+def _open_videos(process: int) -> OrderedDict[Path, _Decoder]:
+    """The videos that a process holds open, the one used last at the end.
+
+    A forked child starts a shelf of its own, and leaves its parent's alone: to close a video that
+    the parent opened would wait for decoder threads that the child does not have.
+    """
+    shelf: OrderedDict[Path, _Decoder] = OrderedDict()
+    atexit.register(_clear, shelf, process)  # decoders cannot be closed once modules are gone
+    return shelf
+
+
+def _clear(shelf: OrderedDict[Path, _Decoder], process: int) -> None:
+    if os.getpid() == process:
+        shelf.clear()

@@ -1,0 +1,497 @@
+"""Human3.6M: 3D poses from motion capture, seven actors, fifteen actions, four cameras.
+
+Ionescu et al., "Human3.6M: Large Scale Datasets and Predictive Methods for 3D Human Sensing in
+Natural Environments", TPAMI 2014. Four forms that people have on disk are read:
+
+    mmpose      annotation_body3d/{cameras.pkl, fps50/h36m_{train,test}.npz}, images/S1/...
+    VideoPose3D data_3d_h36m.npz, data_2d_h36m_*.npz            no pictures
+    Martinez    h36m/S1/MyPoses/3D_positions/*.h5, cameras.h5   no pictures
+    deephar     annotations.mat, images/aAA_sSS_eEE_cCC/%05d.jpg: the original project's
+
+Protocols 1 (MPJPE) and 2 (P-MPJPE) share their split: S1 S5 S6 S7 S8 train, S9 S11 test. The
+metrics are `metrics.mpjpe` and `metrics.p_mpjpe`; the papers score one frame in 64 (`step`).
+
+Points are taken as the files and all published code have them: no half pixel is added, because the
+calibration does not say where it counts from.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from poseact.camera import project, to_camera
+from poseact.data.archives import read_h5, read_mat, read_npy, read_npz, read_pickle, safe_join
+from poseact.data.mpi_inf_3dhp import Numbered, numbered, split_stills
+from poseact.geometry import box_around
+from poseact.layouts import COCO17, DEEPHAR_INDEX, H36M17, PA17, PA20, Layout, convert
+from poseact.types import Camera, Record
+
+ACTIONS = (
+    *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases"),
+    *("Sitting", "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether"),
+)
+"""Names of `Record.action`."""
+SUBJECTS = {
+    "train": ("S1", "S5", "S6", "S7", "S8"),
+    "val": ("S9", "S11"),
+    "test": ("S9", "S11"),
+    "all": ("S1", "S5", "S6", "S7", "S8", "S9", "S11"),
+}
+CAMERA_IDS = ("54138969", "55011271", "58860488", "60457274")
+
+_SPELLINGS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
+# Of the 32 joints of the motion capture, 17 move apart from the others.
+_FROM_32: dict[str, tuple[int, ...]] = {
+    H36M17.name: (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27),
+    PA17.name: DEEPHAR_INDEX["pa17_from_h36m32"],
+    PA20.name: DEEPHAR_INDEX["pa20_from_h36m32"],
+}
+_CORRUPT = ("S11", "Directions")
+
+
+def load(
+    root: str | Path,
+    split: str = "train",
+    *,
+    step: int = 1,
+    stills: bool = False,
+    layout: Layout = H36M17,
+    detections: str | None = None,
+    subjects: Sequence[str] | None = None,
+    drop_corrupt: bool = True,
+) -> list[Record]:
+    """One record a sequence and camera: xy px, xyz camera mm (root depth and all), camera, action.
+
+    root: the folder of one of the forms above, or an .npz of mmpose's form that has pictures and
+    cameras beside it. split: train, val or
+    test (the same), all; `subjects` replaces its subjects. step: keeps frames 0, step, 2 step ...
+    of those listed (64, or 60, at 50 fps is the papers' test; mmpose's fps10 lists one in 5).
+    stills: every frame is a record of its own. layout: H36M17, or PA17 and PA20 by the original
+    project's tables, where the form has all 32 joints (VideoPose3D as published, Martinez,
+    deephar). detections: xy from a detector instead of the annotation: an .npy in root with the
+    rows of mmpose's .npz, NAME of data_2d_h36m_NAME.npz, or a folder such as StackedHourglass of
+    Martinez's form; joints it lacks are NaN.
+
+    The video of S11 "Directions" is damaged and left out, as in VideoPose3D, with a warning that
+    counts its records; drop_corrupt=False keeps it. (deephar's names do not tell which of the two
+    it is, and it stays.) deephar's sequences_te have no public poses and are not read.
+    FileNotFoundError if nothing is found; ValueError for what cannot be read.
+    """
+    if split not in SUBJECTS:
+        raise ValueError(f"Human3.6M has the splits {', '.join(SUBJECTS)}; got {split!r}")
+    if step < 1:
+        raise ValueError(f"step is at least 1, got {step}")
+    if detections and layout.name != H36M17.name:
+        raise ValueError(f"detections are of H36M17, and {layout.name} was asked for")
+    wanted = _Wanted(tuple(subjects or SUBJECTS[split]), split, step, layout, detections)
+    records, dropped = [], 0
+    for sequence in _sequences(Path(root), wanted):
+        if drop_corrupt and (sequence.subject, sequence.name) == _CORRUPT:
+            dropped += 1
+            continue
+        records += _records(sequence, layout, stills)
+    if dropped:
+        warnings.warn(
+            f"{root}: left out {dropped} sequences of {' '.join(_CORRUPT)}, whose video is damaged "
+            "(drop_corrupt=False keeps them)",
+            stacklevel=2,
+        )
+    if not records and not dropped:
+        raise ValueError(f"{root} has nothing of the subjects {', '.join(wanted.subjects)}")
+    return records
+
+
+def action_index(name: str) -> int:
+    """Index into `ACTIONS` of a sequence's name, such as "Directions 1" or "SittingDown_2".
+
+    The first word decides, so Sitting is not SittingDown. ValueError if it is no action.
+
+    >>> ACTIONS[action_index("TakingPhoto 1")]
+    'Photo'
+    """
+    word = re.split(r"[ _]", name)[0]
+    word = _SPELLINGS.get(word, word)
+    if word not in ACTIONS:
+        raise ValueError(f"no action of Human3.6M in {name!r}; there are {', '.join(ACTIONS)}")
+    return ACTIONS.index(word)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    subjects: tuple[str, ...]
+    split: str
+    step: int
+    layout: Layout
+    detections: str | None
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """xy (T, J, 2) px; xyz (T, J, 3) mm in camera axes; visible (T, J) or None."""
+
+    subject: str
+    name: str
+    view: str
+    camera: Camera
+    xy: np.ndarray
+    xyz: np.ndarray
+    pictures: Numbered | None = None
+    visible: np.ndarray | None = None
+
+
+def _records(sequence: _Sequence, layout: Layout, stills: bool) -> list[Record]:
+    xy = sequence.xy.astype(np.float32)
+    whole = Record(
+        sequence.pictures,
+        xy,
+        layout,
+        xyz=sequence.xyz.astype(np.float32),
+        visible=sequence.visible,
+        box=box_around(xy),
+        camera=sequence.camera,
+        action=action_index(sequence.name),
+        source="h36m",
+        subject=sequence.subject,
+        view=sequence.view,
+    )
+    return split_stills(whole) if stills else [whole]
+
+
+def _sequences(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
+    """The form that is there."""
+    kind = "train" if wanted.split == "train" else "test"
+    folders = ("annotation_body3d/fps50", "annotation_body3d/fps10", "annotation_body3d", "")
+    kinds = ("train", "test") if wanted.split == "all" else (kind,)
+    for folder in folders:
+        files = [root / folder / f"h36m_{kind}.npz" for kind in kinds]
+        if all(file.is_file() for file in files):
+            return (s for file in files for s in _mmpose(file, root, wanted))
+    if root.is_file():
+        return _mmpose(root, root.parent, wanted)
+    if (root / "data_3d_h36m.npz").is_file():
+        return _videopose(root, wanted)
+    if (root / "annotations.mat").is_file():
+        return _deephar(root, wanted)
+    for folder in (root, root / "h36m"):
+        if next(folder.glob("S*/MyPoses/3D_positions/*.h5"), None):
+            return _martinez(folder, wanted)
+    if cdf := next(root.glob("S*/**/*.cdf"), None):
+        raise ValueError(
+            f"{cdf}: the original .cdf files are not read here. Convert them once: mmpose's "
+            "tools/dataset_converters/preprocess_h36m.py (needs spacepy; also cuts the videos into "
+            "pictures), or VideoPose3D's data/prepare_data_h36m.py --from-source-cdf (needs "
+            "cdflib; poses only). Then give the folder they write"
+        )
+    raise FileNotFoundError(
+        f"no Human3.6M in {root}: looked for annotation_body3d/fps50/h36m_{kind}.npz (mmpose), "
+        "data_3d_h36m.npz (VideoPose3D), annotations.mat (deephar) and "
+        "S1/MyPoses/3D_positions/*.h5 (Martinez)"
+    )
+
+
+def _columns(joints: int, layout: Layout, file: Path) -> list[int]:
+    """Which of the file's joints make the layout."""
+    if joints == 32 and layout.name in _FROM_32:
+        return list(_FROM_32[layout.name])
+    if joints == 17 and layout.name == H36M17.name:
+        return list(range(17))
+    raise ValueError(
+        f"{file} has {joints} joints: 17 give H36M17, and 32 give {', '.join(_FROM_32)}; "
+        f"asked for {layout.name}"
+    )
+
+
+def _from_world(
+    world: np.ndarray, camera: Camera, detected: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """xy px (the detected or the projected) and camera xyz mm of world points (T, J, 3) mm."""
+    xy = project(camera, world)[0] if detected is None else detected
+    return xy, to_camera(camera, world)
+
+
+def _detected(points: np.ndarray, frames: int, step: int, where: str) -> np.ndarray:
+    """Detections (T', K, 2) as (T, 17, 2) of H36M17; some files have a few frames too many."""
+    if len(points) < frames:
+        raise ValueError(f"{where} has {len(points)} frames, the poses have {frames}")
+    points = points[:frames:step, :, :2].astype(np.float64)
+    if points.shape[1] == 16:  # stacked hourglass: without nose
+        return np.insert(points, H36M17.index("nose"), np.nan, axis=1)
+    if points.shape[1] != 17:
+        raise ValueError(f"{where} has {points.shape[1]} joints; 16 or 17 can be read")
+    return points
+
+
+# ------------------------------------------------------------------------------- mmpose
+
+
+def _mmpose(file: Path, root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
+    table = read_npz(file)
+    if missing := {"imgname", "part", "S"} - table.keys():
+        raise ValueError(
+            f"{file} lacks {', '.join(sorted(missing))}; mmpose's has imgname, part, S"
+        )
+    names, part, deep = table["imgname"], table["part"], table["S"]
+    columns = _columns(part.shape[1], wanted.layout, file)
+    xy, visible = part[:, columns, :2], part[:, columns, 2] > 0
+    if wanted.detections:
+        points = read_npy(safe_join(root, wanted.detections))
+        xy = _detected(points, len(names), 1, wanted.detections)
+    cameras = _cameras(root)
+    base = next(b for b in (root / "images", root) if b.is_dir())
+    for (folder, subject, name, view, digits), places in _by_sequence(names, file).items():
+        if subject not in wanted.subjects:
+            continue
+        numbers, rows = np.array(sorted(places)[:: wanted.step]).T
+        stem = f"{subject}_{name}.{view}_"
+        yield _Sequence(
+            subject,
+            name.replace("_", " "),
+            view,
+            _camera_of(cameras, subject, view, file),
+            xy[rows],
+            deep[rows][:, columns, :3] * 1000.0,
+            numbered(safe_join(base, folder) if folder else base, stem, numbers, digits),
+            visible[rows],
+        )
+
+
+_NAME = re.compile(r"(?:(.+)/)?(S\d+)_([^/]+)\.(\d{8})_(\d+)\.jpg")
+_Key = tuple[str, str, str, str, int]
+
+
+def _by_sequence(names: np.ndarray, file: Path) -> dict[_Key, list[tuple[int, int]]]:
+    """For (folder, subject, name, camera, digits) the (frame number, row) that are of it."""
+    found: dict[_Key, list[tuple[int, int]]] = {}
+    for row, name in enumerate(names.tolist()):
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(
+                f"{file} names a picture {name!r}; expected S1/S1_Directions_1.54138969/"
+                "S1_Directions_1.54138969_000001.jpg"
+            )
+        folder, subject, action, view, number = match.groups()
+        key = (folder or "", subject, action, view, len(number))
+        found.setdefault(key, []).append((int(number), row))
+    return found
+
+
+# ------------------------------------------------------------------------------- VideoPose3D
+
+
+def _videopose(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
+    """World poses in metres, and 2D points in px of the four cameras in the order of their ids."""
+    file = root / "data_3d_h36m.npz"
+    poses = _object(read_npz(file), "positions_3d", file)
+    points = _videopose_2d(root, wanted.detections) if wanted.detections else None
+    cameras = _cameras(root)
+    for subject in (s for s in wanted.subjects if s in poses):
+        for name, positions in poses[subject].items():
+            columns = _columns(positions.shape[1], wanted.layout, file)
+            world = positions[:: wanted.step, columns].astype(np.float64) * 1000.0
+            for i, view in enumerate(CAMERA_IDS):
+                detected = None
+                if points is not None:
+                    where = f"data_2d_h36m_{wanted.detections}.npz, {subject} {name} {view}"
+                    if name not in points.get(subject, {}):
+                        raise ValueError(f"{root}: {where}: there is nothing of it")
+                    found = points[subject][name][i]
+                    detected = _detected(found, len(positions), wanted.step, where)
+                camera = _camera_of(cameras, subject, view, file)
+                xy, xyz = _from_world(world, camera, detected)
+                yield _Sequence(subject, name, view, camera, xy, xyz)
+
+
+def _videopose_2d(root: Path, name: str) -> dict[str, dict[str, list[np.ndarray]]]:
+    """Points (T, K, 2) by subject, action and camera; COCO's joints become those of H36M17."""
+    file = safe_join(root, f"data_2d_h36m_{name}.npz")
+    table = read_npz(file)
+    points = _object(table, "positions_2d", file)
+    left = _object(table, "metadata", file)["keypoints_symmetry"][0]
+    if 1 not in left:  # joint 1 is the left eye of COCO, the right hip of H36M17
+        return points
+    return {
+        subject: {
+            action: [convert(np.asarray(v)[..., :2], COCO17, H36M17) for v in views]
+            for action, views in actions.items()
+        }
+        for subject, actions in points.items()
+    }
+
+
+def _object(table: dict[str, np.ndarray], key: str, file: Path) -> dict:
+    value = table[key].item() if key in table and table[key].shape == () else None
+    if not isinstance(value, dict):
+        raise ValueError(f"{file} has no dictionary {key!r}; it is not of VideoPose3D's form")
+    return value
+
+
+# ------------------------------------------------------------------------------- Martinez
+
+# Of the stacked hourglass's 16 joints, those of H36M17 in order, without its nose.
+_HOURGLASS = (6, 2, 1, 0, 3, 4, 5, 7, 8, 9, 13, 14, 15, 12, 11, 10)
+
+
+def _martinez(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
+    """World poses (96, T) in mm, an .h5 a sequence, and detections in folders beside."""
+    cameras = _cameras(root)
+    for subject in wanted.subjects:
+        for file in sorted((root / subject / "MyPoses" / "3D_positions").glob("*.h5")):
+            poses = read_h5(file).get("3D_positions", np.empty(0))
+            if poses.ndim != 2 or len(poses) != 96:
+                raise ValueError(f"{file}: 3D_positions is (96, T), got {poses.shape}")
+            poses = poses.reshape(32, 3, -1).transpose(2, 0, 1)  # T 32 3
+            world = poses[:: wanted.step, _columns(32, wanted.layout, file)].astype(np.float64)
+            name = file.stem.replace("_", " ")
+            for view in CAMERA_IDS:
+                detected = None
+                if wanted.detections:
+                    folder = safe_join(root / subject, wanted.detections)
+                    where = folder / f"{name.replace(' ', '_')}.{view}.h5"
+                    found = read_h5(where)["poses"][:, list(_HOURGLASS)]
+                    detected = _detected(found, len(poses), wanted.step, str(where))
+                camera = _camera_of(cameras, subject, view, file)
+                xy, xyz = _from_world(world, camera, detected)
+                yield _Sequence(subject, name, view, camera, xy, xyz)
+
+
+# ------------------------------------------------------------------------------- deephar
+
+
+def _deephar(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
+    """The original project's: world poses (3, 32) mm, cameras and frame numbers a sequence.
+
+    Its camera's tangential coefficients are used in the order in which they are stored, as there.
+    """
+    file = root / "annotations.mat"
+    if wanted.detections:
+        raise ValueError(f"{file}: no detections are known for the original project's form")
+    table = read_mat(file)
+    if missing := {"sequences_tr", "sequences_val", "action_labels"} - table.keys():
+        raise ValueError(f"{file} lacks {', '.join(sorted(missing))}; it is not Human3.6M's")
+    keys = {"train": ("sequences_tr",), "all": ("sequences_tr", "sequences_val")}
+    base = next((b for b in (root / "images.new", root / "images") if b.is_dir()), root / "images")
+    for key in keys.get(wanted.split, ("sequences_val",)):
+        for sequence in _listed(table[key]):
+            match = re.fullmatch(r"a(\d+)_s(\d+)_e(\d+)_c(\d+)", str(sequence["name"]))
+            if match is None:
+                raise ValueError(f"{file}: sequence {sequence['name']!r}; expected aAA_sSS_eEE_cCC")
+            action, subject, trial, view = match.groups()
+            if f"S{int(subject)}" not in wanted.subjects:
+                continue
+            frames = _listed(sequence["frames"])[:: wanted.step]
+            world = np.stack([np.asarray(f["pose3d"], np.float64).T for f in frames])  # T 32 3
+            world = world[:, _columns(world.shape[1], wanted.layout, file)]
+            c = sequence["camera_parameters"]
+            camera = _camera(c["R"], c["T"], c["f"], c["c"], c["k"], c["p"])
+            numbers = np.array([int(f["f"]) for f in frames])
+            words = re.findall(r"[A-Za-z]+", str(_listed(table["action_labels"])[int(action) - 1]))
+            xy, xyz = _from_world(world, camera, None)
+            pictures = numbered(base / str(sequence["name"]), "", numbers, 5)
+            name = f"{''.join(w[0].upper() + w[1:] for w in words)} e{trial}"
+            view = CAMERA_IDS[int(view) - 1] if int(view) in (1, 2, 3, 4) else f"c{view}"
+            yield _Sequence(f"S{int(subject)}", name, view, camera, xy, xyz, pictures)
+
+
+def _listed(values: object) -> list:
+    """MATLAB does not tell one from a list of one."""
+    return list(values) if isinstance(values, list | tuple | np.ndarray) else [values]
+
+
+# ------------------------------------------------------------------------------- cameras
+
+_Cameras = dict[tuple[str, str], Camera]
+
+
+def _cameras(root: Path) -> _Cameras:
+    """Of cameras.pkl (mmpose) or cameras.h5 (Martinez) if there is one, else those known here."""
+    for file in (root / "annotation_body3d" / "cameras.pkl", root / "cameras.pkl"):
+        if file.is_file():
+            return {
+                key: _camera(c["R"].T, c["T"] * 1000.0, c["f"], c["c"], c["k"], c["p"][::-1])
+                for key, c in read_pickle(file).items()
+            }
+    if (root / "cameras.h5").is_file():
+        table = read_h5(root / "cameras.h5")
+        cameras = {}
+        for where in (name.removesuffix("/R") for name in table if name.endswith("/R")):
+            subject, number = re.findall(r"\d+", where)
+            R, t, f, c, k, p = (table[f"{where}/{key}"] for key in "RTfckp")
+            view = CAMERA_IDS[int(number) - 1]
+            cameras[f"S{subject}", view] = _camera(R.T, t, f, c, k, p.ravel()[::-1])
+        return cameras
+    lenses = {line.split()[0]: line.split()[1:] for line in _INTRINSICS.split("\n") if line}
+    cameras = {}
+    for line in _EXTRINSICS.strip().split("\n"):
+        subject, view, *words = line.split()
+        numbers, lens = np.array(words, np.float64), np.array(lenses[view], np.float64)
+        angles, centre = numbers[:3], numbers[3:]
+        f, c, k, p = np.split(lens, [2, 4, 7])
+        cameras[subject, view] = _camera(_rotation(*angles), centre, f, c, k, p)
+    return cameras
+
+
+def _camera(*parts: object) -> Camera:
+    """From R (3, 3) world to camera, t (mm), f, c, k and p, the last in the order of `Camera`."""
+    shapes = ((3, 3), (3,), (2,), (2,), (3,), (2,))
+    values = [np.asarray(v, np.float64).reshape(s) for v, s in zip(parts, shapes, strict=True)]
+    return Camera(*values)
+
+
+def _camera_of(cameras: _Cameras, subject: str, view: str, file: Path) -> Camera:
+    if (subject, view) not in cameras:
+        raise ValueError(f"{file} speaks of camera {view} of {subject}, which is not known")
+    return cameras[subject, view]
+
+
+def _rotation(x: float, y: float, z: float) -> np.ndarray:
+    """(3, 3) world to camera from the angles (rad) of metadata.xml: Rx Ry Rz."""
+    cx, cy, cz, sx, sy, sz = (*np.cos([x, y, z]), *np.sin([x, y, z]))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    return about_x @ about_y @ np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+
+
+# Facts of the data set's metadata.xml. Subject, camera, three angles in rad, centre in mm.
+_EXTRINSICS = """
+S1 54138969 1.7577649 0.0257504 -2.7279563 1841.107 4955.285 1563.445
+S1 55011271 1.7864215 0.0022484 -0.3813295 1761.279 -5078.007 1606.265
+S1 58860488 1.7869881 -0.0457389 2.7265820 -1846.778 5215.047 1491.972
+S1 60457274 1.8507454 0.0619456 0.4130197 -1794.790 -3722.699 1574.893
+S5 54138969 1.7654155 0.0209750 -2.7007827 2097.392 4880.945 1605.732
+S5 55011271 1.7852876 0.0122746 -0.3968552 2031.701 -5167.933 1612.923
+S5 58860488 1.7853183 -0.0617711 2.7587273 -1620.595 5171.659 1496.437
+S5 60457274 1.8282725 0.0841525 0.3882926 -1637.174 -3867.317 1547.033
+S6 54138969 1.7677520 0.0080364 -2.7262544 1935.452 4950.246 1618.084
+S6 55011271 1.7888578 0.0185264 -0.4029854 1969.804 -5128.739 1632.779
+S6 58860488 1.7786384 -0.0686152 2.7356728 -1769.596 5185.361 1476.993
+S6 60457274 1.8258440 0.0920537 0.3970659 -1721.669 -3884.131 1540.488
+S7 54138969 1.7648026 0.0147529 -2.7037654 1974.513 4926.354 1597.833
+S7 55011271 1.7904332 0.0161754 -0.3991682 1937.058 -5119.790 1631.566
+S7 58860488 1.7795725 -0.0651965 2.7557332 -1741.811 5208.249 1464.825
+S7 60457274 1.8292936 0.0906745 0.3854159 -1734.711 -3832.421 1548.583
+S8 54138969 1.7643017 0.0202042 -2.7183345 2150.652 4896.161 1611.905
+S8 55011271 1.7862967 0.0125247 -0.3734087 2219.966 -5148.453 1613.044
+S8 58860488 1.7852596 -0.0625533 2.7458544 -1571.221 5137.019 1498.176
+S8 60457274 1.8289780 0.0850987 0.3735542 -1476.913 -3896.741 1547.972
+S9 54138969 1.7549911 0.0413329 -2.7001139 2044.459 4935.117 1481.228
+S9 55011271 1.7780091 -0.0073292 -0.3720143 1990.960 -5123.811 1568.805
+S9 58860488 1.7927109 -0.0386320 2.7588037 -1670.992 5211.986 1528.388
+S9 60457274 1.8394290 0.0636653 0.4095022 -1696.043 -3827.100 1591.413
+S11 54138969 1.7590541 0.0387368 -2.7059082 2098.440 4926.555 1500.279
+S11 55011271 1.7745033 -0.0014173 -0.3984446 2083.182 -4912.173 1561.079
+S11 58860488 1.8020574 -0.0409503 2.7071732 -1609.815 5177.336 1537.897
+S11 60457274 1.8363106 0.0652260 0.4039996 -1590.738 -3854.169 1578.018
+"""
+# Camera, f and c in px, k, and p in the order of `Camera`, which is not the metadata's.
+_INTRINSICS = """
+54138969 1145.0494 1143.7811 512.5415 515.4515 -0.2070989 0.2477752 -0.0030752 -0.0009757 -0.0014245
+55011271 1149.6757 1147.5916 508.8486 508.0649 -0.1942136 0.2404085 0.0068200 -0.0016190 -0.0027409
+58860488 1149.1407 1148.7990 519.8158 501.4027 -0.2083382 0.2554880 -0.0024605 0.0014844 -0.0007600
+60457274 1145.5113 1144.7739 514.9682 501.8820 -0.1983841 0.2183237 -0.0089478 -0.0005872 -0.0018134
+"""

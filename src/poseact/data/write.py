@@ -1,0 +1,243 @@
+"""Records in the folder form of another data set: to try a pipeline, and for tests of the readers.
+
+Rendered people written this way are read, trained on and scored exactly as the real data would be.
+A folder appears when it is whole; one that already holds something is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from scipy.io import savemat
+
+from poseact.geometry import box_around
+from poseact.layouts import MPII16, PENN13, convert
+from poseact.types import NO_ACTION, Record
+from poseact.video import VideoWriter, write_image
+
+Splits = Mapping[str, Sequence[Record]]
+
+_HEAD_SHARE = 0.6  # PCKh's head size over the diagonal of the head box
+_MPII_NAMES = (
+    *("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor", "neck", "head"),
+    *("rwri", "relb", "rsho", "lsho", "lelb", "lwri"),
+)
+
+
+def write_penn(
+    splits: Splits,
+    out: str | Path,
+    *,
+    labels: Sequence[str],
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Penn Action as it is published: `frames/0001/000001.jpg`, `labels/0001.mat`.
+
+    labels: the class names as they shall stand in the files; readers of Penn Action know its own 15
+    only. The split "train" is for training, all others for testing. A joint is marked invisible
+    where the record says so or does not know it. Coordinates count from the centre of pixel (1, 1).
+    """
+    with _new_folder(out) as folder:
+        number = 0
+        for split, records in splits.items():
+            for record in records:
+                number += 1
+                name = f"{number:04d}"
+                shape = _write_pictures(record, folder / "frames" / name)
+                label = _penn_label(record, shape, _class_name(record, labels))
+                path = folder / "labels" / f"{name}.mat"
+                path.parent.mkdir(exist_ok=True)
+                savemat(path, {**label, "train": 1 if split == "train" else -1})
+                if progress is not None:
+                    progress(1)
+
+
+def write_folder(
+    splits: Splits,
+    out: str | Path,
+    *,
+    labels: Sequence[str],
+    fps: float = 12.0,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """One's own clips: `SPLIT/CLASS/clip_00000.mp4`, and only `CLASS/...` if the split is "all".
+
+    labels: the class names, which are the folders'. Poses are not written; readers of this form
+    have none.
+    """
+    plain = list(splits) == ["all"]
+    wrong = [name for name in labels if Path(name).name != name]
+    if wrong or not plain and set(splits) - {"train", "val", "test"}:
+        raise ValueError(
+            f"splits are train, val and test, or all alone, and a label names a folder; "
+            f"got {', '.join(splits)} and {wrong or 'good labels'}"
+        )
+    with _new_folder(out) as folder:
+        number = 0
+        for split, records in splits.items():
+            for record in records:
+                base = folder if plain else folder / split
+                name = f"clip_{number:05d}.mp4"
+                _write_video(record, base / _class_name(record, labels) / name, fps)
+                number += 1
+                if progress is not None:
+                    progress(1)
+
+
+def write_mpii(
+    splits: Splits, out: str | Path, *, progress: Callable[[int], None] | None = None
+) -> None:
+    """MPII in HRNet's form: `images/`, `annot/SPLIT.json`, `annot/gt_SPLIT.mat`; a still a frame.
+
+    MPII's splits are train and valid; "val" is written as valid. A joint that the record does not
+    know, or that lies beside the picture, is not annotated (-1, -1, joints_vis 0), as there. centre
+    and scale are such that HRNet's crop, centre (x, y + 15 s) and side 250 s, is the square around
+    the joints with margin 1.25. The head box has the record's `scale_px` as PCKh's head
+    size; without it, the distance from neck to head. Coordinates count from the centre of pixel
+    (1, 1).
+    """
+    with _new_folder(out) as folder:
+        (folder / "annot").mkdir()
+        number = 0
+        for split, records in splits.items():
+            rows: list[dict] = []
+            heads: list[np.ndarray] = []
+            for record in records:
+                xy = convert(record.xy.astype(np.float64), record.layout, MPII16)  # T J 2
+                for t in range(len(record)):
+                    name = f"{number:09d}.jpg"
+                    number += 1
+                    picture = _picture(record, t)
+                    write_image(folder / "images" / name, picture)
+                    rows.append(_mpii_row(name, xy[t], picture.shape))
+                    size = None if record.scale_px is None else float(record.scale_px[t])
+                    heads.append(_head_box(xy[t], size))
+                if progress is not None:
+                    progress(1)
+            stem = "valid" if split == "val" else split
+            (folder / "annot" / f"{stem}.json").write_text(json.dumps(rows), encoding="utf-8")
+            savemat(folder / "annot" / f"gt_{stem}.mat", _mpii_truth(rows, heads))
+
+
+# ---------------------------------------------------------------------------------- Penn Action
+
+
+def _penn_label(record: Record, shape: tuple[int, ...], action: str) -> dict[str, object]:
+    xy = convert(record.xy.astype(np.float64), record.layout, PENN13)  # T J 2
+    known = ~np.isnan(xy.sum(-1))
+    visible = known
+    if record.visible is not None:
+        seen = convert(record.visible[..., None].astype(np.float64), record.layout, PENN13)
+        visible = known & (seen[..., 0] == 1)
+    xy = np.where(known[..., None], xy + 0.5, 1.0)
+    box = box_around(np.where(known[..., None], xy, np.nan))
+    if record.box is not None:
+        box = np.where(np.isfinite(record.box), record.box + 0.5, box)
+    return {
+        "action": action,
+        "pose": record.view or "front",
+        "x": xy[..., 0],
+        "y": xy[..., 1],
+        "visibility": visible.astype(np.float64),
+        "bbox": box,
+        "dimensions": np.array([[shape[0], shape[1], len(record)]], np.float64),
+        "nframes": float(len(record)),
+    }
+
+
+# ----------------------------------------------------------------------------------------- MPII
+
+
+def _mpii_row(name: str, xy: np.ndarray, shape: tuple[int, ...]) -> dict:
+    """xy: (16, 2) px."""
+    inside = np.all((xy >= 0) & (xy <= shape[1::-1]), axis=-1)  # False where NaN
+    x0, y0, x1, y1 = box_around(np.where(inside[:, None], xy, np.nan)) + 0.5
+    if not inside.any():
+        x0, y0, x1, y1 = 0.5, 0.5, shape[1] + 0.5, shape[0] + 0.5
+    scale = max(x1 - x0, y1 - y0, 1.0) / 200
+    return {
+        "image": name,
+        "center": [(x0 + x1) / 2, (y0 + y1) / 2 - 15 * scale],
+        "scale": scale,
+        "joints": np.where(inside[:, None], xy + 0.5, -1.0).tolist(),
+        "joints_vis": inside.astype(int).tolist(),
+    }
+
+
+def _head_box(xy: np.ndarray, size: float | None) -> np.ndarray:
+    """(2, 2) corners px, counted from 1; a square on the middle of neck and head. xy: (16, 2)."""
+    head, neck = xy[MPII16.index("head")], xy[MPII16.index("neck")]
+    size = float(np.linalg.norm(head - neck)) if size is None else size
+    half = size / _HEAD_SHARE / np.sqrt(8)
+    return np.stack([(head + neck) / 2 - half, (head + neck) / 2 + half]) + 0.5
+
+
+def _mpii_truth(rows: list[dict], heads: list[np.ndarray]) -> dict[str, object]:
+    """What PCKh is scored with; axes are MATLAB's, the person last."""
+    joints = np.array([row["joints"] for row in rows]).reshape(-1, len(MPII16), 2)
+    missing = 1 - np.array([row["joints_vis"] for row in rows]).reshape(-1, len(MPII16))
+    return {
+        "dataset_joints": np.array([_MPII_NAMES], object),
+        "jnt_missing": missing.T.astype(np.float64),
+        "pos_gt_src": joints.transpose(1, 2, 0),
+        "headboxes_src": np.array(heads).reshape(-1, 2, 2).transpose(1, 2, 0),
+    }
+
+
+# --------------------------------------------------------------------------------------- shared
+
+
+def _class_name(record: Record, labels: Sequence[str]) -> str:
+    action = NO_ACTION if record.action is None else record.action
+    if not 0 <= action < len(labels):
+        raise ValueError(
+            f"a record of {record.source or 'unnamed source'} has class {record.action}, "
+            f"there are {len(labels)} labels; this form needs a class for every clip"
+        )
+    return labels[action]
+
+
+def _picture(record: Record, t: int) -> np.ndarray:
+    if record.frame is None:
+        raise ValueError(f"a record of {record.source or 'unnamed source'} has no pictures")
+    return record.frame(t)
+
+
+def _write_pictures(record: Record, folder: Path) -> tuple[int, ...]:
+    """000001.jpg and so on; gives the first one's shape."""
+    shape: tuple[int, ...] = ()
+    for t in range(len(record)):
+        picture = _picture(record, t)
+        shape = shape or picture.shape
+        write_image(folder / f"{t + 1:06d}.jpg", picture)
+    return shape
+
+
+def _write_video(record: Record, path: Path, fps: float) -> None:
+    first = _picture(record, 0)
+    with VideoWriter(path, fps=fps, size=(first.shape[1], first.shape[0])) as video:
+        for t in range(len(record)):
+            video.write(_picture(record, t))
+
+
+@contextmanager
+def _new_folder(out: str | Path) -> Iterator[Path]:
+    """A folder beside `out` that becomes `out` only if the block ends well."""
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} already holds something; give a new folder")
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if out.exists():
+            out.rmdir()
+        part.replace(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
