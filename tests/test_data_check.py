@@ -331,7 +331,7 @@ def skeletons(path: Path, layout: Layout, *, key: str = "xyz") -> list[Record]:
 
 
 def test_knees_tell_left_from_right_in_real_skeletons(shared_data: Path) -> None:
-    """Of two Kinect sets one is right as it is stored, and the other has its sides exchanged."""
+    """Of two Kinect sets one is right as stored; in the other an axis points the other way."""
     kind = "left/right: knees bend backwards"
     folder = shared_data / "skeletons"
     right = check({"all": skeletons(folder / "utd_mhad.npz", UTD20)})

@@ -135,6 +135,22 @@ def test_frozen_means_frozen(tiny_config: SPNetConfig, tmp_path: Path) -> None:
             assert torch.equal(after[name], value), name
 
 
+def test_the_average_follows_a_new_stage_at_once(tiny_config: SPNetConfig, tmp_path: Path) -> None:
+    """Heads that a long first stage left untouched must not linger in the average of the second."""
+    stage = small(tiny_config).stages[0]
+    stills = replace(stage, name="stills", steps=60, mix=stage.mix[1:])
+    actions = replace(stage, name="actions", steps=3, mix=stage.mix[:1], trains="actions", lr=0.05)
+    torch.manual_seed(0)
+    config = small(tiny_config, stages=(stills, actions), ema=0.999)
+    torch.manual_seed(config.seed)
+    start = SPNet(config.model).state_dict()["act1.action_v_conv0.weight"]
+    path = train.fit(config, tmp_path / "run", workers=1)
+    averaged = weights.load(path).model.state_dict()["act1.action_v_conv0.weight"]
+    saved = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
+    raw = saved["model"]["act1.action_v_conv0.weight"]
+    assert (averaged - raw).norm() < 0.5 * (averaged - start).norm()
+
+
 def test_a_2d_only_joint_gets_no_depth_gradient(tiny: SPNet) -> None:
     torch.manual_seed(0)
     frames = torch.rand(2, 1, 3, 64, 64) * 2 - 1

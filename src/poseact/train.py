@@ -9,13 +9,14 @@ import os
 import time
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from poseact import __version__, data, losses, weights
 from poseact.data import augment as augmentations
@@ -243,9 +244,8 @@ def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int =
     if model.config != config.model:
         raise ValueError(f"{config.init} holds another network than the configuration asks for")
     objective = Objective(channels_last(model))
-    average = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
-    ).to(fabric.device)
+    average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema), use_buffers=True)
+    average = average.to(fabric.device)
     done = 0
     state = folder.read_checkpoint() if resume else None
     if state is not None:
@@ -291,6 +291,8 @@ class _StageRun:
         config, stage = self.config, self.stage
         if state is not None and state["stage"] == self.number:
             self.optimizer.load_state_dict(state["optimizer"])
+        if done == 0:  # what a stage has not trained yet must not stay in the average
+            self.average.n_averaged.zero_()
         # Stages and processes see other batches; the batch of the run is that of all processes.
         seed = config.seed * 1000 + self.number + 1_000_000 * self.fabric.global_rank
         batches = Batches(self.parts, layout_named(config.layout), size=config.size, seed=seed)
@@ -391,6 +393,22 @@ def _learning_rate(stage: Stage, step: int) -> float:
     if stage.schedule == "steps":
         return stage.lr * warm * 0.1 ** sum(share >= m for m in stage.milestones)
     return stage.lr * warm
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """Exponential moving average that forgets quickly at first: its decay is (1 + n) / (10 + n)."""
+
+    @torch.no_grad()
+    def update(averaged: Any, current: Any, count: Tensor | int) -> None:
+        n = int(count)
+        kept = min(decay, (1 + n) / (10 + n))
+        for mean, value in zip(averaged, current):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - kept)
+            else:
+                mean.copy_(value)
+
+    return update
 
 
 def _fabric(config: Config) -> Any:
