@@ -347,3 +347,24 @@ def test_results_are_json_lines_with_a_header(weights: Path, picture: Path, out:
     first, second = (out / "photo.jsonl").read_text().splitlines()
     assert json.loads(first)["model"] == str(weights)
     assert json.loads(second)["frame"] == 0
+
+
+def test_data_check_and_convert(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of clips is checked, packed, and the pack is checked; a broken clip is fatal."""
+    for split, name in [("train", "wave"), ("train", "walk"), ("test", "wave"), ("test", "walk")]:
+        path = tmp_path / "mine" / split / name / "a.mp4"
+        path.parent.mkdir(parents=True)
+        with VideoWriter(path, fps=10, size=(64, 48)) as video:
+            for t in range(4):
+                video.write(np.full((48, 64, 3), 40 * t + len(name + split), np.uint8))
+    root = str(tmp_path / "mine")
+    assert main(["data", "check", "folder", root, "--splits", "train", "test"]) == 0
+    assert "train 2, test 2" in capsys.readouterr().out
+    packed = tmp_path / "packed"
+    assert main(["data", "convert", "folder", root, "-o", str(packed)]) == 0
+    assert main(["data", "check", "packed", str(packed), "--splits", "train"]) == 0
+    shard = max(packed.rglob("*.bin"), key=lambda p: p.stat().st_size)
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    assert main(["data", "check", "packed", str(packed), "--splits", "train", "--full"]) == 1

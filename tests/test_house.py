@@ -22,7 +22,7 @@ FLOORS = [
     {"evaluate", "run_folder"},
     {"train"},
     {"recipes"},
-    {"demo", "doctor", "predict_files"},
+    {"demo", "doctor", "predict_files", "console", "data_commands"},
     {"cli", "__init__", "__main__"},
 ]
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

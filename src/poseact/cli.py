@@ -11,20 +11,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, Suppress, arg, subcommand
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from poseact.types import Record
+from poseact.console import complain, progress
+from poseact.data_commands import Data, Out
 
 EXPECTED = (ValueError, OSError, ImportError)
 """Errors whose message says all that is needed."""
 
-Out = Annotated[Path, arg(aliases=["-o"])]
 Exit = Annotated[tuple[int, int] | None, arg(metavar="PYRAMID LEVEL")]
 Box = Annotated[tuple[float, float, float, float] | None, arg(metavar="X0 Y0 X1 Y1")]
 
@@ -80,11 +77,11 @@ class Predict:
         wanted = Wanted(self.video, self.csv, self.html, self.limit)
         box = None if self.box is None else np.array(self.box)
         failed = 0
-        with _progress() as progress:
+        with progress() as bars:
             for job in jobs:
 
                 def watch(seen: Iterable[Any], count: int | None, name: str = job.name) -> Any:
-                    return progress.track(seen, total=count, description=name)
+                    return bars.track(seen, total=count, description=name)
 
                 try:
                     files = predict_job(
@@ -104,68 +101,6 @@ class Predict:
         if failed and len(jobs) > 1:
             complain(f"{failed} of {len(jobs)} inputs failed")
         return 2 if failed else 0
-
-
-@dataclass(frozen=True)
-class Show:
-    """A sheet of labelled samples, to see that joints and actions are right."""
-
-    kind: Annotated[Positional[str], arg(metavar="KIND")]
-    """people, or the kind of a data set on disk: lspet, mpii, coco, penn, h36m, folder, ..."""
-    root: Annotated[Positional[Path | None], arg(metavar="ROOT")] = None
-    """Its folder; rendered people need none."""
-    out: Out = Path("sheet.png")
-    """The picture to write."""
-    split: str = "train"
-    """train, val, test or all, as far as the data has it."""
-    count: int = 24
-    """How many samples."""
-
-    def run(self) -> int:
-        if self.count < 1:
-            raise ValueError(f"--count is a number of samples, 1 or more, got {self.count}")
-        from poseact import data
-        from poseact.draw import contact_sheet
-        from poseact.video import write_image
-
-        records = data.load(self.kind, self.root, split=self.split, clips=self.count)
-        records = records[:: max(1, len(records) // self.count)][: self.count]
-        if not records or records[0].frame is None:
-            raise ValueError(
-                f"{self.root}: {len(records)} records of {self.kind}, without pictures"
-            )
-        tiles, names = zip(*(_tile(record) for record in records))
-        write_image(self.out, contact_sheet(tiles, 6, labels=names))
-        print(f"{len(tiles)} samples: {self.out}")
-        return 0
-
-
-def _tile(record: Record) -> tuple[Any, str]:
-    """The middle frame of a record with its joints, and what it shows."""
-    import numpy as np
-
-    from poseact.draw import draw_people
-    from poseact.people.motions import ACTIONS
-    from poseact.types import Person, Result
-
-    t = len(record) // 2
-    rgb = np.empty((0, 0, 3), np.uint8) if record.frame is None else record.frame(t)
-    seen = np.isfinite(record.xy[t]).all(-1)
-    box = np.full(4, np.nan) if record.box is None else record.box[t]
-    person = Person(record.xy[t], None, seen.astype(float), box, record.layout)
-    rendered = record.source == "people" and record.action is not None
-    name = ACTIONS[record.action or 0] if rendered else record.source
-    return draw_people(rgb, Result(t, 0.0, (person,))), name
-
-
-@dataclass(frozen=True)
-class Data:
-    """Look at data sets."""
-
-    what: Annotated[Show, subcommand("show")] | Annotated[None, Suppress]
-
-    def run(self) -> int:
-        return self.what.run() if self.what is not None else 0
 
 
 @dataclass(frozen=True)
@@ -364,42 +299,6 @@ def main(args: Sequence[str] | None = None) -> int:
     except EXPECTED as error:
         complain(error)
         return 2
-
-
-def complain(error: object) -> None:
-    """One line on stderr."""
-    print("poseact:", " ".join(str(error).split()), file=sys.stderr)
-
-
-def _progress() -> Progress:
-    """Bars with rate and time left, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:.1f} frames/s")
-
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ READERS = {
     "skeletons": "skeletons",
     "msr3d": "msr3d",
     "sbu": "sbu",
+    "packed": "pack",
 }
 """Kind of data set -> the module whose `load(root, split)` reads it."""
 KINDS = ("people", *READERS)
