@@ -151,6 +151,23 @@ def test_the_average_follows_a_new_stage_at_once(tiny_config: SPNetConfig, tmp_p
     assert (averaged - raw).norm() < 0.5 * (averaged - start).norm()
 
 
+def test_heads_learn_from_cached_clues(tiny_config: SPNetConfig, tmp_path: Path) -> None:
+    """The same clips again and again: learned by heart, the pose part untouched, and resumable."""
+    stage = small(tiny_config).stages[0]
+    stage = replace(stage, mix=stage.mix[:1], trains="actions", cached=4, steps=40, lr=0.02)
+    config = small(tiny_config, stages=(stage,), ema=0.5, checkpoint_s=1e9)
+    torch.manual_seed(config.seed)
+    before = SPNet(config.model).state_dict()
+    after = weights.load(train.fit(config, tmp_path / "run", workers=1)).model.state_dict()
+    assert torch.equal(
+        before["up2_pb0.heatmaps_conv1.weight"], after["up2_pb0.heatmaps_conv1.weight"]
+    )
+    lines = [json.loads(s) for s in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["action"] < 0.2 < lines[0]["action"]
+    with pytest.raises(ValueError, match="cached needs"):
+        replace(stage, trains="all")
+
+
 def test_a_2d_only_joint_gets_no_depth_gradient(tiny: SPNet) -> None:
     torch.manual_seed(0)
     frames = torch.rand(2, 1, 3, 64, 64) * 2 - 1

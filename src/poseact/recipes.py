@@ -49,7 +49,9 @@ def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
         heatmap_weight=0.2,
         heatmap_until=0.8,
     )
-    actions = Stage("actions", steps // 12, (moving,), trains="actions", lr=1e-3, weight_decay=1e-4)
+    actions = Stage(
+        "actions", 1200, (moving,), trains="actions", cached=64, lr=3e-3, weight_decay=0.05
+    )
     return Config(
         name="spnet_s",
         model=SPNetConfig(

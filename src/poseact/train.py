@@ -9,11 +9,12 @@ import os
 import time
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -66,6 +67,8 @@ class Stage:
     "cosine" to zero, "steps" times 0.1 at each milestone (shares of the stage), or "constant".
     heatmap_weight: of a cross entropy on the heat maps that helps short schedules; it falls to zero
     by the share `heatmap_until` of the stage, so that the published loss decides in the end.
+    cached: 0, or with trains="actions" and one part of clips: what the frozen pose part says of
+    each clip (augmented once) is computed once, and the heads learn on batches of so many.
     """
 
     name: str
@@ -84,6 +87,13 @@ class Stage:
     action_weight: float = 0.1
     heatmap_weight: float = 0.0
     heatmap_until: float = 1.0
+    cached: int = 0
+
+    def __post_init__(self) -> None:
+        if self.cached and (self.trains != "actions" or len(self.mix) != 1):
+            raise ValueError(
+                f"stage {self.name}: cached needs trains='actions' and one part of clips"
+            )
 
 
 @dataclass(frozen=True)
@@ -167,6 +177,13 @@ def _revive(kind: Any, value: Any) -> Any:
 # ------------------------------------------------------------------------------- loss of a batch
 
 
+class Clues(typing.NamedTuple):
+    """What the pose part says of B clips, (B, T, ...) each, and their classes (B,)."""
+
+    clues: tuple[Tensor, ...]
+    action: Tensor
+
+
 class Objective(nn.Module):
     """All losses of one mixed batch; a module of its own so that data-parallel wrappers see it."""
 
@@ -174,8 +191,15 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: dict[str, Sample], stage: Stage, progress: float) -> dict[str, Tensor]:
+    def forward(
+        self, batch: dict[str, Sample] | Clues, stage: Stage, progress: float
+    ) -> dict[str, Tensor]:
         """Named losses and `total`. Stills and clips go through the network as one heap."""
+        if isinstance(batch, Clues):
+            blocks = self.model.actions(tuple(clue.float() for clue in batch.clues))
+            found = [losses.action_cross_entropy(sets[0], batch.action) for sets in blocks]
+            action = torch.stack(found).mean()
+            return {"total": stage.action_weight * action, "action": action}
         samples = list(batch.values())
         frames = torch.cat([s["frames"].flatten(0, 1) for s in samples])  # N 3 H W
         out = self.model.frames(frames.contiguous(memory_format=torch.channels_last))
@@ -298,9 +322,12 @@ class _StageRun:
         batches = Batches(self.parts, layout_named(config.layout), size=config.size, seed=seed)
         log = Log(self.folder, first + done, config.steps)
         saved_s = time.monotonic()
-        for step, batch in enumerate(
-            loader(batches, done, stage.steps, workers=config.workers), start=done
-        ):
+        steps = (
+            self._cached(batches, done)
+            if stage.cached
+            else loader(batches, done, stage.steps, workers=config.workers)
+        )
+        for step, batch in enumerate(steps, start=done):
             values = self._step(self.fabric.to_device(batch), step)
             log.add(values)
             total = first + step + 1
@@ -310,7 +337,32 @@ class _StageRun:
                 self._save(total)
                 saved_s = time.monotonic()
 
-    def _step(self, batch: dict[str, Sample], step: int) -> dict[str, Tensor]:
+    def _cached(self, batches: Batches, done: int) -> Iterator[Clues]:
+        """Batches of `stage.cached` clips whose clues are computed here, once."""
+        part, model = self.parts[0], self.model
+        count = -(-len(part.records) // part.count)
+        clues: list[tuple[Tensor, ...]] = []
+        action: list[Tensor] = []
+        for batch in loader(batches, 0, count, workers=self.config.workers):
+            sample = self.fabric.to_device(batch[part.name])
+            shape = sample["frames"].shape[:2]
+            with torch.inference_mode():
+                out = model.frames(sample["frames"].flatten(0, 1))
+            clues.append(tuple(clue.unflatten(0, shape).half() for clue in out.clues))
+            action.append(sample["action"])
+            if len(clues) % 50 == 0:
+                print(
+                    f"looked at {len(clues) * part.count} of {len(part.records)} clips", flush=True
+                )
+        table = tuple(torch.cat(column).clone() for column in zip(*clues))
+        target = torch.cat(action)
+        for step in range(done, self.stage.steps):
+            seed = np.random.SeedSequence([batches.seed, 2, step])
+            rows = np.random.default_rng(seed).permutation(len(target))[: self.stage.cached]
+            index = torch.from_numpy(rows).to(target.device)
+            yield Clues(tuple(column[index] for column in table), target[index])
+
+    def _step(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
         stage = self.stage
         for group in self.optimizer.param_groups:
             group["lr"] = _learning_rate(stage, step)
