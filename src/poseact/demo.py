@@ -27,7 +27,7 @@ from poseact.video import VideoReader, VideoWriter, write_image
 FPS = 24.0
 SIZE = (360, 480)
 STEPS = (("walk", 2.5), ("wave", 2.5), ("jumping_jack", 2.5), ("squat", 2.5), ("punch", 2.5))
-SEED = 11
+SEED = 7
 NAME = "rendered_person"
 
 

@@ -35,6 +35,9 @@ from poseact.types import Person, Result
 from poseact.video import Frame, VideoReader, list_inputs, newest, read_image
 from poseact.weights import Card, load
 
+UNSURE_SCORE = 0.85
+"""Below this mean score a follower also looks into a box that is `WIDER` times as large."""
+WIDER = 1.4
 SMALLEST_PX = 16
 """Pictures with a shorter side hold no person a network could see."""
 
@@ -329,6 +332,10 @@ class Follower:
             self._scores.clear()
             return predictor.start(rgb, None), True
         (look,) = predictor.look(rgb, self._box[None])
+        if predictor.finds and look.score.mean() < UNSURE_SCORE:
+            # Somebody who gets up outgrows the box, and a pose cannot leave its crop.
+            (wide,) = predictor.look(rgb, square(self._box, margin=WIDER)[None])
+            look = wide if wide.score.mean() > look.score.mean() else look
         return look, not self._people
 
     def _act(self, look: Look, time_s: float) -> None:
