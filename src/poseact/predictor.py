@@ -332,7 +332,7 @@ class Follower:
             self._scores.clear()
             return predictor.start(rgb, None), True
         (look,) = predictor.look(rgb, self._box[None])
-        if predictor.finds and look.score.mean() < UNSURE_SCORE:
+        if predictor.finds and self._people and look.score.mean() < UNSURE_SCORE:
             # Somebody who gets up outgrows the box, and a pose cannot leave its crop.
             (wide,) = predictor.look(rgb, square(self._box, margin=WIDER)[None])
             look = wide if wide.score.mean() > look.score.mean() else look
