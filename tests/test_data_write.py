@@ -184,3 +184,48 @@ class TestWhole:
         assert sum(done) == 6
         with pytest.raises(ValueError, match="already holds something"):
             write.write_folder(splits, tmp_path / "mine", labels=LABELS)
+
+
+class TestPeople:
+    PEOPLE = PeopleConfig(frames=3, height=64, width=64, supersample=1, seed=4)
+
+    @pytest.fixture(autouse=True)
+    def cache(self, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
+        monkeypatch.setenv("POSEACT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+    def test_penn_has_only_its_own_classes_under_its_own_names(self, tmp_path: Path) -> None:
+        write.write_people("penn", tmp_path / "p", {"train": 5, "val": 0, "test": 2}, self.PEOPLE)
+        back = penn.load(tmp_path / "p", "train")
+        assert len(back) == 5 and len(penn.load(tmp_path / "p", "test")) == 2
+        chosen = tuple(a for a in self.PEOPLE.actions if a in write._PENN_CLASSES)
+        drawn = synthetic.load(replace(self.PEOPLE, actions=chosen, split="train"), 5)
+        for before, after in zip(drawn, back, strict=True):
+            ours = chosen[before.action or 0]
+            assert penn.ACTIONS[after.action or 0] == write._PENN_CLASSES[ours]
+
+    def test_a_folder_has_the_names_of_the_actions(self, tmp_path: Path) -> None:
+        people = replace(self.PEOPLE, actions=("kick", "wave"))
+        write.write_people("folder", tmp_path / "f", {"train": 8, "test": 4}, people)
+        assert folder.classes(tmp_path / "f") == ("kick", "wave")
+        assert len(folder.load(tmp_path / "f", "test")) == 4
+
+    def test_mpii_has_stills_and_no_test_split(self, tmp_path: Path) -> None:
+        write.write_people("mpii", tmp_path / "m", {"train": 2, "val": 1, "test": 1}, self.PEOPLE)
+        assert len(mpii.load(tmp_path / "m", "train")) == 2 * 3
+        assert sorted(p.name for p in (tmp_path / "m/annot").glob("*.json")) == [
+            "train.json",
+            "valid.json",
+        ]
+
+    def test_what_cannot_be_written(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="form of penn, mpii, folder; got 'ntu'"):
+            write.write_people("ntu", tmp_path / "n", {"train": 1}, self.PEOPLE)
+        with pytest.raises(ValueError, match="Penn Action has no class for them"):
+            write.write_people(
+                "penn", tmp_path / "n", {"train": 1}, replace(self.PEOPLE, actions=("walk",))
+            )
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "x").touch()
+        with pytest.raises(ValueError, match="already holds something"):
+            write.write_people("folder", tmp_path / "full", {"train": 1}, self.PEOPLE)
+        assert [path.name for path in tmp_path.iterdir()] == ["full"]

@@ -47,7 +47,8 @@ def make_sample(
     if not len(frames):
         raise ValueError("a sample needs at least one frame index, got none")
     draw = draw or Draw()
-    pictures = {t: record.frame(t) for t in set(frames)}  # a stretched clip repeats frames
+    # A stretched clip repeats frames; a video is decoded forwards.
+    pictures = {t: record.frame(t) for t in sorted(set(frames))}
     box = _crop_square(record, frames, pictures[frames[0]].shape[:2], margin)
     matrix = draw.matrix(box)
     crops = {t: warp(picture, matrix, size) for t, picture in pictures.items()}

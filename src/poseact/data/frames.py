@@ -7,12 +7,13 @@ import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from poseact.types import Record
 from poseact.video import VideoReader, read_image
 
 _OPEN_VIDEOS = 2  # per process; a record may be one of 100,000
@@ -45,6 +46,67 @@ class ImageSequence:
         if not 0 <= t < len(self.paths):
             raise ValueError(f"there are {len(self.paths)} pictures, number {t} was asked for")
         return read_image(self.paths[t])
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Frame t is the picture `folder/stem{numbers[t]}.jpg`, the number in `digits` digits.
+
+    Long videos as single pictures: a number a frame instead of a path a frame. uint8 RGB (H, W, 3);
+    raises FileNotFoundError, or ValueError for a file that is not a whole picture.
+    """
+
+    folder: Path
+    stem: str
+    numbers: np.ndarray
+    digits: int
+
+    def __call__(self, t: int) -> np.ndarray:
+        return read_image(self.path(t))
+
+    def path(self, t: int) -> Path:
+        return self.folder / f"{self.stem}{self.numbers[t]:0{self.digits}d}.jpg"
+
+
+def numbered(folder: Path, stem: str, numbers: np.ndarray, digits: int) -> Numbered:
+    """The pictures of a sequence, in 5 or 6 digits if not in `digits`.
+
+    Only the first and the last are looked for: there may be a million. FileNotFoundError says
+    which is missing.
+    """
+    for width in (digits, 5, 6):
+        pictures = Numbered(folder, stem, numbers.astype(np.int32), width)
+        if pictures.path(0).is_file():
+            break
+    else:
+        missing = Numbered(folder, stem, numbers, digits).path(0)
+        raise FileNotFoundError(f"{missing}: no such picture; unpack the pictures there")
+    last = pictures.path(len(numbers) - 1)
+    if not last.is_file():
+        raise FileNotFoundError(f"{last}: no such picture, though the first of its sequence is")
+    return pictures
+
+
+def split_stills(record: Record) -> list[Record]:
+    """A record of numbered pictures (or of none) as one record a frame, T = 1."""
+    pictures = record.frame
+    if pictures is not None and not isinstance(pictures, Numbered):
+        raise ValueError(f"only numbered pictures can be taken apart, got {type(pictures)}")
+
+    def part(values: np.ndarray | None, t: int) -> np.ndarray | None:
+        return None if values is None else values[t : t + 1]
+
+    return [
+        replace(
+            record,
+            frame=pictures and replace(pictures, numbers=pictures.numbers[t : t + 1]),
+            xy=record.xy[t : t + 1],
+            xyz=part(record.xyz, t),
+            visible=part(record.visible, t),
+            box=part(record.box, t),
+        )
+        for t in range(len(record))
+    ]
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from poseact.data.archives import read_mat, read_npz, read_pickle, safe_join
+from poseact.data.frames import numbered, split_stills
 from poseact.geometry import box_around
 from poseact.layouts import PA17
 from poseact.types import Camera, Record
-from poseact.video import read_image
 
 ACTIVITIES = (
     *("Standing/Walking", "Exercising", "Sitting", "Reaching/Crouching", "On The Floor", "Sports"),
@@ -191,67 +190,3 @@ def _activities(root: Path, sequence: str, numbers: np.ndarray) -> np.ndarray | 
     if chosen.min() < 1 or chosen.max() > len(ACTIVITIES):
         raise ValueError(f"{file}: activities are 1 to {len(ACTIVITIES)}, got {np.unique(chosen)}")
     return chosen - 1
-
-
-# ----------------------------------------------------------------------- pictures by number
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """Frame t is the picture `folder/stem{numbers[t]}.jpg`, the number in `digits` digits.
-
-    Long videos as single pictures: a number a frame instead of a path a frame. uint8 RGB (H, W, 3);
-    raises FileNotFoundError, or ValueError for a file that is not a whole picture.
-    """
-
-    folder: Path
-    stem: str
-    numbers: np.ndarray
-    digits: int
-
-    def __call__(self, t: int) -> np.ndarray:
-        return read_image(self.path(t))
-
-    def path(self, t: int) -> Path:
-        return self.folder / f"{self.stem}{self.numbers[t]:0{self.digits}d}.jpg"
-
-
-def numbered(folder: Path, stem: str, numbers: np.ndarray, digits: int) -> Numbered:
-    """The pictures of a sequence, in 5 or 6 digits if not in `digits`.
-
-    Only the first and the last are looked for: there may be a million. FileNotFoundError says
-    which is missing.
-    """
-    for width in (digits, 5, 6):
-        pictures = Numbered(folder, stem, numbers.astype(np.int32), width)
-        if pictures.path(0).is_file():
-            break
-    else:
-        missing = Numbered(folder, stem, numbers, digits).path(0)
-        raise FileNotFoundError(f"{missing}: no such picture; unpack the pictures there")
-    last = pictures.path(len(numbers) - 1)
-    if not last.is_file():
-        raise FileNotFoundError(f"{last}: no such picture, though the first of its sequence is")
-    return pictures
-
-
-def split_stills(record: Record) -> list[Record]:
-    """A record of numbered pictures (or of none) as one record a frame, T = 1."""
-    pictures = record.frame
-    if pictures is not None and not isinstance(pictures, Numbered):
-        raise ValueError(f"only numbered pictures can be taken apart, got {type(pictures)}")
-
-    def part(values: np.ndarray | None, t: int) -> np.ndarray | None:
-        return None if values is None else values[t : t + 1]
-
-    return [
-        replace(
-            record,
-            frame=pictures and replace(pictures, numbers=pictures.numbers[t : t + 1]),
-            xy=record.xy[t : t + 1],
-            xyz=part(record.xyz, t),
-            visible=part(record.visible, t),
-            box=part(record.box, t),
-        )
-        for t in range(len(record))
-    ]

@@ -11,23 +11,78 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from scipy.io import savemat
 
+from poseact.data import synthetic
 from poseact.geometry import box_around
 from poseact.layouts import MPII16, PENN13, convert
+from poseact.people.scene import PeopleConfig
 from poseact.types import NO_ACTION, Record
 from poseact.video import VideoWriter, write_image
 
 Splits = Mapping[str, Sequence[Record]]
+FORMS = ("penn", "mpii", "folder")
+"""The data sets whose form rendered people can be written in."""
+
+_PENN_CLASSES = {  # a rendered action -> Penn Action's word for it
+    "jumping_jack": "jumping_jacks",
+    "push_up": "pushup",
+    "sit_up": "situp",
+    "squat": "squat",
+    "golf_swing": "golf_swing",
+    "baseball_swing": "baseball_swing",
+    "bowling": "bowl",
+    "tennis_forehand": "tennis_forehand",
+}
 
 _HEAD_SHARE = 0.6  # PCKh's head size over the diagonal of the head box
 _MPII_NAMES = (
     *("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor", "neck", "head"),
     *("rwri", "relb", "rsho", "lsho", "lelb", "lwri"),
 )
+
+
+def write_people(
+    form: str,
+    out: str | Path,
+    clips: Mapping[str, int],
+    people: PeopleConfig,
+    *,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Rendered people in one of `FORMS`: so many `clips` of each split train, val, test.
+
+    Of the actions of `people` Penn Action's form holds those that it has a class for; MPII's form
+    has stills, one a frame, and no test split. Raises ValueError where that leaves nothing.
+    """
+    if form not in FORMS:
+        raise ValueError(f"people are written in the form of {', '.join(FORMS)}; got {form!r}")
+    _refuse_filled(Path(out))
+    if form == "penn":
+        known = tuple(action for action in people.actions if action in _PENN_CLASSES)
+        if not known:
+            raise ValueError(
+                f"Penn Action has no class for them; it has {', '.join(_PENN_CLASSES)}"
+            )
+        people = replace(people, actions=known)
+    wanted = {s: n for s, n in clips.items() if n and not (form == "mpii" and s == "test")}
+    splits = {
+        split: synthetic.load(replace(people, split=cast(Any, split)), count, workers=workers)
+        for split, count in wanted.items()
+    }
+    if form == "mpii":
+        write_mpii(splits, out, progress=progress)
+    elif form == "penn":
+        labels = [_PENN_CLASSES[action] for action in people.actions]
+        write_penn(splits, out, labels=labels, progress=progress)
+    else:
+        write_folder(splits, out, labels=people.actions, fps=people.fps, progress=progress)
 
 
 def write_penn(
@@ -230,8 +285,7 @@ def _write_video(record: Record, path: Path, fps: float) -> None:
 def _new_folder(out: str | Path) -> Iterator[Path]:
     """A folder beside `out` that becomes `out` only if the block ends well."""
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} already holds something; give a new folder")
+    _refuse_filled(out)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     part.mkdir(parents=True)
     try:
@@ -241,3 +295,8 @@ def _new_folder(out: str | Path) -> Iterator[Path]:
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _refuse_filled(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} already holds something; give a new folder")
