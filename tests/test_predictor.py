@@ -17,7 +17,8 @@ from torch import Tensor, nn
 import poseact.predictor as rooms
 from poseact.geometry import crop_matrix, transform, warp
 from poseact.layouts import LSP14, PA17, Layout
-from poseact.models.spnet import FrameOutput, SPNet, SPNetConfig
+from poseact.models.frames import FrameOutput
+from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.predictor import LIMBS, Predictor, lift_to_mm, predict
 from poseact.stream import ActionWindow
 from poseact.track import LOST_FRAMES

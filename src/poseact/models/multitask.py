@@ -28,10 +28,9 @@ from poseact.layers import (
     spatial_softmax,
     window_sum_confidence,
 )
+from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.multitask_actions import ActionBlock, MergedActions, PoseActions
-from poseact.models.spnet import FrameOutput
 from poseact.models.stems import ConvNorm, InceptionStem, SeparableResidual, VGG16Stem
-from poseact.types import Output
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def aggregate_context(
 # ------------------------------------------------------------------------------- the network
 
 
-class Multitask(nn.Module):
+class Multitask(PoseActionNetwork):
     """The whole network. Frames and clips of any T and any size that divides by `stride`.
 
     Actions are a list of one-tuples: of the pose blocks, of the appearance blocks, and merged; the
@@ -206,18 +205,6 @@ class Multitask(nn.Module):
     def action_exits(self) -> tuple[tuple[int, int], ...]:
         """The exits whose pose is read for actions: the last one."""
         return self.exits[-1:] if self.config.actions else ()
-
-    def forward(self, frames: Float[Tensor, "B T 3 H W"]) -> Output:
-        """Poses of every frame and actions of every clip; a still is a clip with T = 1."""
-        b, t = frames.shape[:2]
-        out = self.frames(frames.flatten(0, 1))
-        clues = tuple(clue.unflatten(0, (b, t)) for clue in out.clues)
-
-        def clips(xs: list[Tensor]) -> list[Tensor]:
-            return [x.unflatten(0, (b, t)) for x in xs]
-
-        actions = self.actions(clues) if t > 1 else []
-        return Output(clips(out.poses), clips(out.scores), actions, clips(out.heatmaps))
 
     def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
         """Everything that concerns single frames; ValueError if the size does not divide."""

@@ -36,8 +36,8 @@ from poseact.layers import (
     spatial_softmax,
     window_sum_confidence,
 )
+from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.stems import LightStem, VGG16Stem
-from poseact.types import Output
 
 
 @dataclass(frozen=True)
@@ -110,21 +110,6 @@ class SPNetConfig:
 def _walk(pyramids: int, levels: int) -> tuple[tuple[int, int], ...]:
     down, up = range(1, levels), range(levels - 2, -1, -1)
     return tuple((n, i) for n in range(1, pyramids + 1) for i in (down if n % 2 else up))
-
-
-class FrameOutput(NamedTuple):
-    """Everything about single frames (N of them): pose is a single-frame task.
-
-    poses: (N, J, D) per block; scores: (N, J); heatmaps: (N, J, h, w) logits. clues: two tensors
-    per action block, pose (N, J, D) times confidence and appearance (N, J, C), all that actions
-    need. decoupled: poses, scores and logits of the replica maps, empty without `replica`.
-    """
-
-    poses: list[Tensor]
-    scores: list[Tensor]
-    heatmaps: list[Tensor]
-    clues: tuple[Tensor, ...]
-    decoupled: list[tuple[Tensor, Tensor, Tensor]]
 
 
 # ------------------------------------------------------------------------------- entry flow
@@ -313,7 +298,7 @@ def _halve(x: Float[Tensor, "B C T J"]) -> Float[Tensor, "B C t j"]:
 # ------------------------------------------------------------------------------- the network
 
 
-class SPNet(nn.Module):
+class SPNet(PoseActionNetwork):
     """The whole network. Frames and clips of any T and any size that divides by `stride`.
 
     `frames` does all that a single frame needs, `actions` the rest for clips of T frames; a clip
@@ -352,18 +337,6 @@ class SPNet(nn.Module):
     def stride(self) -> int:
         """Height and width of the input are multiples of this."""
         return self.config.image_div * 2 ** (self.config.levels - 1)
-
-    def forward(self, frames: Float[Tensor, "B T 3 H W"]) -> Output:
-        """Poses of every frame and actions of every clip; a still is a clip with T = 1."""
-        b, t = frames.shape[:2]
-        out = self.frames(frames.flatten(0, 1))
-        clues = tuple(clue.unflatten(0, (b, t)) for clue in out.clues)
-
-        def clips(xs: list[Tensor]) -> list[Tensor]:
-            return [x.unflatten(0, (b, t)) for x in xs]
-
-        actions = self.actions(clues) if t > 1 else []
-        return Output(clips(out.poses), clips(out.scores), actions, clips(out.heatmaps))
 
     def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
         """Everything that concerns single frames; ValueError if the size does not divide."""

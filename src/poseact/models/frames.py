@@ -1,0 +1,50 @@
+"""What both networks share: single frames first, then clips of what they said."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from poseact.types import Output
+
+
+class FrameOutput(NamedTuple):
+    """Everything about single frames (N of them): pose is a single-frame task.
+
+    poses: (N, J, D) per block; scores: (N, J); heatmaps: (N, J, h, w) logits. clues: two tensors
+    per action block, pose (N, J, D) times confidence and appearance (N, J, C), all that actions
+    need. decoupled: poses, scores and logits of the replica maps, empty without `replica`.
+    """
+
+    poses: list[Tensor]
+    scores: list[Tensor]
+    heatmaps: list[Tensor]
+    clues: tuple[Tensor, ...]
+    decoupled: list[tuple[Tensor, Tensor, Tensor]]
+
+
+class PoseActionNetwork(nn.Module):
+    """`frames` does all that a single frame needs, `actions` the rest for clips of T frames.
+
+    A clip never depends on its batch neighbours in eval mode.
+    """
+
+    def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
+        raise NotImplementedError
+
+    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        raise NotImplementedError
+
+    def forward(self, frames: Float[Tensor, "B T 3 H W"]) -> Output:
+        """Poses of every frame and actions of every clip; a still is a clip with T = 1."""
+        b, t = frames.shape[:2]
+        out = self.frames(frames.flatten(0, 1))
+        clues = tuple(clue.unflatten(0, (b, t)) for clue in out.clues)
+
+        def clips(xs: list[Tensor]) -> list[Tensor]:
+            return [x.unflatten(0, (b, t)) for x in xs]
+
+        actions = self.actions(clues) if t > 1 else []
+        return Output(clips(out.poses), clips(out.scores), actions, clips(out.heatmaps))
