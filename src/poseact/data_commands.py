@@ -254,7 +254,7 @@ class Write:
             seed=self.seed,
             actions=self.actions or ACTIONS,
         )
-        counts = dict(zip(("train", "val", "test"), self.clips, strict=True))
+        counts: dict[str, int] = dict(zip(("train", "val", "test"), self.clips, strict=True))
         with progress() as bars:
             task = bars.add_task("writing", total=sum(self.clips))
             write_people(
