@@ -1,28 +1,37 @@
-"""One function per shipped model and per published experiment; each returns a `Config`.
+"""All recipes by name: of the shipped model here, of the papers in `published`; and their price.
 
-Change one with `dataclasses.replace`, or on the command line with `--section.key value`.
+Each is a function that returns a `Config`. Change one with `dataclasses.replace`, or on the command
+line with `--section.key value`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from poseact.models.spnet import SPNetConfig
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig
+from poseact.tables import EXPERIMENTS
 from poseact.train import Config, Mix, Stage
+from poseact.weights import NetworkConfig, network
 
 SHARED = "$POSEACT_SHARED/data"
 """Where the data of the shipped models lies; expanded when a run opens it."""
 
 
-def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
+def spnet_s(*, clips: int = 5000) -> Config:
     """The small shipped network: rendered people (2D, 3D, actions) with real photos (2D).
 
     First poses: a batch is 20 photos of LSP-extended, 16 rendered frames of actions and 4 of other
-    poses (unstructured ones and motion capture). Then the action heads, on clips, with the pose
-    part frozen, as in the papers' stages: trained together from the start, the gradient of heads
-    that read poses which are not there yet drowns the pose's. `$POSEACT_SHARED/data` holds photos
+    poses (unstructured ones and motion capture). Two rounds of that from a high learning rate, and
+    one with the crops of a tracked person. Then the action heads, on clips, with the pose part
+    frozen, as in the papers' stages: trained together from the start, the gradient of heads that
+    read poses which are not there yet drowns the pose's. `$POSEACT_SHARED/data` holds photos
     (lspet), motion capture, CC0 background views and a CC0 body mesh for half of the people.
     """
     people = PeopleConfig(
@@ -38,7 +47,7 @@ def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
     moving = Mix("clips", "people", 8, frames=8, people=people, clips=clips)
     pose = Stage(
         "pose",
-        steps,
+        7500,
         (
             Mix("photos", "lspet", 20, root=f"{SHARED}/lspet"),
             replace(moving, name="people", count=16, frames=1),
@@ -49,8 +58,17 @@ def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
         heatmap_weight=0.2,
         heatmap_until=0.8,
     )
+    longer = replace(pose, name="longer", steps=11500)
+    mild = tuple(replace(part, augment="mild") for part in pose.mix)
+    tracked = replace(pose, name="tracked", steps=3500, mix=mild, lr=1e-3, heatmap_weight=0.0)
     actions = Stage(
-        "actions", 1200, (moving,), trains="actions", cached=64, lr=3e-3, weight_decay=0.05
+        "actions",
+        2000,
+        (replace(moving, clips=12000),),
+        trains="actions",
+        cached=64,
+        lr=3e-3,
+        weight_decay=0.05,
     )
     return Config(
         name="spnet_s",
@@ -70,7 +88,7 @@ def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
         ),
         layout="PA17",
         labels=(ACTIONS,),
-        stages=(pose, actions),
+        stages=(pose, longer, tracked, actions),
         provenance={
             "data": "rendered people (train split; CC0 bodies and backgrounds; motion capture of "
             "CMU, HDM05 and MIT); photos of LSP-extended (train split)"
@@ -78,4 +96,97 @@ def spnet_s(*, steps: int = 7500, clips: int = 5000) -> Config:
     )
 
 
-RECIPES = {"spnet_s": spnet_s}
+RECIPES: dict[str, Callable[[], Config]] = {
+    "spnet_s": spnet_s,
+    **{name: experiment.config for name, experiment in EXPERIMENTS.items()},
+}
+
+
+def recipe(name: str) -> Config:
+    """The recipe of that name; ValueError lists what there is."""
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+# ------------------------------------------------------------------------------- what it takes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a recipe computes, counted and not measured.
+
+    frame, clip: multiply-adds of a frame's pose and of a clip's action heads. frames: how many the
+    training sees. total: multiply-adds of the training, where a backward pass counts twice a
+    forward one and frozen parts have none.
+    """
+
+    parameters: int
+    frame: int
+    clip: int
+    frames: int
+    total: int
+
+
+def cost(config: Config) -> Cost:
+    """The price of a recipe's training."""
+    parameters, frame, clip = _counted(config.model, config.size, config.frames)
+    frames = total = 0
+    for stage in config.stages:
+        pose = frame * (3 if stage.trains == "all" else 1)
+        for mix in stage.mix:
+            seen = mix.clips if stage.cached else stage.steps * mix.count // stage.turns
+            heads = stage.steps * stage.cached if stage.cached else seen
+            frames += seen * mix.frames
+            total += seen * mix.frames * pose + (3 * heads * clip if mix.frames > 1 else 0)
+    return Cost(parameters, frame, clip, frames, total)
+
+
+@lru_cache(maxsize=64)
+def _counted(model: NetworkConfig, size: tuple[int, int], frames: int) -> tuple[int, int, int]:
+    """Parameters, multiply-adds of a frame and of a clip's heads."""
+    with torch.device("meta"):
+        built = network(model).eval()
+    parameters = sum(p.numel() for p in built.parameters())
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        clues = built.frames(torch.zeros(1, 3, *size, device="meta")).clues
+        frame = counter.get_total_flops()
+        if clues:
+            built.actions(tuple(clue.expand(frames, *clue.shape[1:])[None] for clue in clues))
+    clip = counter.get_total_flops() - frame
+    return parameters, frame // 2, clip // 2
+
+
+def describe(name: str) -> str:
+    """A recipe in a few lines: network, training, price, data, the cells it is for.
+
+    ValueError if there is none of that name.
+    """
+    config, experiment = recipe(name), EXPERIMENTS.get(name)
+    needs = cost(config)
+    mixes = [m for stage in config.stages for m in (*stage.mix, *stage.validation)]
+    data = sorted({f"{m.kind} ({m.root})" if m.root else m.kind for m in mixes})
+    batches = ", ".join(
+        f"{stage.name} {stage.steps:,} x {' | '.join(_batch(stage, t) for t in range(stage.turns))}"
+        for stage in config.stages
+    )
+    lines = [
+        name,
+        f"  network   {needs.parameters / 1e6:.2f} M parameters, {needs.frame / 1e9:.2f} G "
+        f"multiply-adds a frame, {needs.clip / 1e9:.2f} G a clip of {config.frames}",
+        f"  training  {batches}",
+        f"  cost      {needs.frames / 1e6:.1f} M frames, {needs.total / 1e15:.1f} P multiply-adds",
+        f"  data      {', '.join(data)}",
+    ]
+    if experiment is not None:
+        lines += [f"  paper     {experiment.cost}"] if experiment.cost else []
+        cells = [f"{c.table}: {c.what}: {c.expected} {c.unit}" for c in experiment.cells]
+        lines += [f"  expected  {cell}" for cell in cells]
+    return "\n".join(lines)
+
+
+def _batch(stage: Stage, turn: int) -> str:
+    """Such as "20 photos + 16 people"; clips with their frames."""
+    own = [mix for mix in stage.mix if mix.turn == turn]
+    clip = {mix.name: f" x {mix.frames} frames" if mix.frames > 1 else "" for mix in own}
+    return " + ".join(f"{mix.count} {mix.name}{clip[mix.name]}" for mix in own)

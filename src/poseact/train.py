@@ -1,256 +1,36 @@
-"""Training: stages as data, one loop, checkpoints that resume exactly."""
+"""Training: one loop over stages, checkpoints that resume exactly."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import importlib
+import inspect
 import math
 import os
+import re
 import time
-import types
 import typing
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from poseact import __version__, data, losses, weights
-from poseact.data import augment as augmentations
+from poseact import data, weights
 from poseact.data.dataset import Batches, Part, loader
 from poseact.layers import channels_last
-from poseact.layouts import layout_named
-from poseact.models.spnet import SPNetConfig
-from poseact.people.scene import PeopleConfig
+from poseact.layouts import Layout, layout_named
+from poseact.learning import Plateau, freeze, learning_rate, moving_average, optimizer
+from poseact.objective import Clues, Objective
+from poseact.run_config import AUGMENTS, Config, Mix, Stage, from_json, to_json
 from poseact.run_folder import Log, RunFolder
-from poseact.types import NO_ACTION, Sample
-from poseact.weights import Network, NetworkConfig, network
+from poseact.types import Record, Sample
+from poseact.weights import Network, network
 
-AUGMENTS = {
-    "none": augmentations.NONE,
-    "paper": augmentations.PAPER,
-    "strong": augmentations.STRONG,
-}
-
-
-# ------------------------------------------------------------------------------- configuration
-
-
-@dataclass(frozen=True)
-class Mix:
-    """One source of a stage: `count` samples of `frames` frames in every batch.
-
-    kind: see `poseact.data.KINDS`. root: folder, environment variables are expanded. people, clips:
-    which rendered clips, and how many. step: distance of a clip's frames in the record.
-    """
-
-    name: str
-    kind: str
-    count: int
-    frames: int = 1
-    step: int = 1
-    augment: Literal["none", "paper", "strong"] = "paper"
-    root: str | None = None
-    people: PeopleConfig | None = None
-    clips: int = 1000
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A number of steps with one mix, one optimiser and one set of loss weights.
-
-    trains: "actions" freezes all but the action heads, batch normalisation included. schedule:
-    "cosine" to zero, "steps" times 0.1 at each milestone (shares of the stage), or "constant".
-    heatmap_weight: of a cross entropy on the heat maps that helps short schedules; it falls to zero
-    by the share `heatmap_until` of the stage, so that the published loss decides in the end.
-    cached: 0, or with trains="actions" and one part of clips: what the frozen pose part says of
-    each clip (augmented once) is computed once, and the heads learn on batches of so many.
-    """
-
-    name: str
-    steps: int
-    mix: tuple[Mix, ...]
-    trains: Literal["all", "actions"] = "all"
-    optimizer: Literal["adamw", "rmsprop", "sgd"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    schedule: Literal["cosine", "steps", "constant"] = "cosine"
-    milestones: tuple[float, ...] = ()
-    warmup: int = 100
-    pose_weight: float = 1.0
-    confidence_weight: float = 0.01
-    action_weight: float = 0.1
-    heatmap_weight: float = 0.0
-    heatmap_until: float = 1.0
-    cached: int = 0
-
-    def __post_init__(self) -> None:
-        if self.cached and (self.trains != "actions" or len(self.mix) != 1):
-            raise ValueError(
-                f"stage {self.name}: cached needs trains='actions' and one part of clips"
-            )
-
-
-@dataclass(frozen=True)
-class Config:
-    """A whole run. fps, frames and margin (crop over box) go onto the card of the weights.
-
-    devices: processes that train together, each on batches of its own (data-parallel).
-    """
-
-    name: str
-    model: NetworkConfig
-    layout: str
-    labels: tuple[tuple[str, ...], ...]
-    stages: tuple[Stage, ...]
-    size: tuple[int, int] = (128, 128)
-    frames: int = 8
-    fps: float = 8.0
-    margin: float = 1.25
-    init: str | None = None
-    seed: int = 0
-    ema: float = 0.999
-    clip_gradient: float = 1.0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    accelerator: str = "auto"
-    devices: int = 1
-    workers: int = 1
-    log_every: int = 20
-    checkpoint_s: float = 120.0
-    provenance: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> int:
-        return sum(stage.steps for stage in self.stages)
-
-    def card(self) -> weights.Card:
-        model = dataclasses.asdict(self.model)
-        return weights.Card(
-            config=model,
-            architecture="spnet" if isinstance(self.model, SPNetConfig) else "multitask",
-            layout=self.layout,
-            labels=self.labels,
-            size=self.size,
-            frames=self.frames,
-            fps=self.fps,
-            margin=self.margin,
-            provenance={"recipe": self.name, "poseact": __version__, **self.provenance},
-        )
-
-
-def to_json(config: Config) -> str:
-    return json.dumps(dataclasses.asdict(config), indent=1)
-
-
-def from_json(text: str) -> Config:
-    """The inverse of `to_json`; ValueError names a field that is not known."""
-    return _revive(Config, json.loads(text))
-
-
-def _revive(kind: Any, value: Any) -> Any:
-    """JSON value -> the dataclass, tuple or optional that a type hint names."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        kinds = [a for a in args if a is not type(None)]
-        # Of two kinds of network it is the one that knows all fields; an error names the first.
-        fitting = [
-            k for k in kinds if len(kinds) == 1 or set(value) <= set(typing.get_type_hints(k))
-        ]
-        return None if value is None else _revive((fitting or kinds)[0], value)
-    if origin is tuple:
-        inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(_revive(k, v) for k, v in zip(inner, value))
-    if not dataclasses.is_dataclass(kind):
-        return value
-    hints = typing.get_type_hints(kind)
-    strange = set(value) - set(hints)
-    if strange:
-        raise ValueError(f"{getattr(kind, '__name__', kind)} has no field {sorted(strange)}")
-    return typing.cast(Any, kind)(**{name: _revive(hints[name], v) for name, v in value.items()})
-
-
-# ------------------------------------------------------------------------------- loss of a batch
-
-
-class Clues(typing.NamedTuple):
-    """What the pose part says of B clips, (B, T, ...) each, and their classes (B,)."""
-
-    clues: tuple[Tensor, ...]
-    action: Tensor
-
-
-class Objective(nn.Module):
-    """All losses of one mixed batch; a module of its own so that data-parallel wrappers see it."""
-
-    def __init__(self, model: Network) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, batch: dict[str, Sample] | Clues, stage: Stage, progress: float
-    ) -> dict[str, Tensor]:
-        """Named losses and `total`. Stills and clips go through the network as one heap."""
-        if isinstance(batch, Clues):
-            blocks = self.model.actions(tuple(clue.float() for clue in batch.clues))
-            found = [losses.action_cross_entropy(sets[0], batch.action) for sets in blocks]
-            action = torch.stack(found).mean()
-            return {"total": stage.action_weight * action, "action": action}
-        samples = list(batch.values())
-        frames = torch.cat([s["frames"].flatten(0, 1) for s in samples])  # N 3 H W
-        out = self.model.frames(frames.contiguous(memory_format=torch.channels_last))
-        pose, valid, inside = (
-            torch.cat([s[key].flatten(0, 1) for s in samples])
-            for key in ("pose", "valid", "inside")
-        )
-        dim = self.model.config.dim
-        pose, valid = pose[..., :dim], valid[..., :dim]
-        known = ~pose[..., 0].isnan()
-        heat_weight = stage.heatmap_weight * max(0.0, 1 - progress / stage.heatmap_until)
-        parts: dict[str, list[Tensor]] = {"pose": [], "confidence": [], "heatmap": []}
-        for p, score, heat in zip(out.poses, out.scores, out.heatmaps):
-            parts["pose"].append(losses.masked_mean(losses.elastic_net(p, pose), valid))
-            parts["confidence"].append(
-                losses.masked_mean(losses.confidence_bce(score, inside), known)
-            )
-            if heat_weight:
-                entropy = losses.heatmap_cross_entropy(
-                    heat, pose[..., :2], cell_centres=self.model.config.cell_centres
-                )
-                parts["heatmap"].append(losses.masked_mean(entropy, inside))
-        result = {name: torch.stack(values).mean() for name, values in parts.items() if values}
-        result.update(self._actions(samples, out.clues))
-        factors = {
-            "pose": stage.pose_weight,
-            "confidence": stage.confidence_weight,
-            "heatmap": heat_weight,
-            "action": stage.action_weight,
-        }
-        terms = [factors[name] * value for name, value in result.items()]
-        return {"total": torch.stack(terms).sum(), **result}
-
-    def _actions(self, samples: list[Sample], clues: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Cross entropy of every action block over the clips that have a class."""
-        counts = [s["frames"].shape[0] * s["frames"].shape[1] for s in samples]
-        split = [torch.split(clue, counts) for clue in clues]
-        found: list[Tensor] = []
-        for k, sample in enumerate(samples):
-            shape = sample["frames"].shape[:2]
-            if not clues or shape[1] == 1 or bool((sample["action"] == NO_ACTION).all()):
-                continue
-            own = tuple(part[k].unflatten(0, (shape[0], shape[1])) for part in split)
-            found += [
-                losses.action_cross_entropy(sets[0], sample["action"])
-                for sets in self.model.actions(own)
-            ]
-        return {"action": torch.stack(found).mean()} if found else {}
-
-
-# ------------------------------------------------------------------------------- the loop
+__all__ = ["Clues", "Config", "Mix", "Objective", "Stage", "fit", "from_json", "to_json"]
 
 
 def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int = 2) -> Path:
@@ -260,15 +40,13 @@ def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int =
     checkpoint (from the start if it has none). Losses that are not finite stop the run, which stays
     resumable.
     """
-    fabric = _fabric(config)
+    fabric = open_fabric(config)
     folder = RunFolder(Path(out), writes=fabric.is_global_zero)
-    folder.claim(to_json(config), resume=resume)
+    folder.claim(_note(config, folder.path), resume=resume)
     torch.manual_seed(config.seed)
-    model = weights.load(config.init).model.train() if config.init else network(config.model)
-    if model.config != config.model:
-        raise ValueError(f"{config.init} holds another network than the configuration asks for")
+    model = start(config)
     objective = Objective(channels_last(model))
-    average = AveragedModel(model, multi_avg_fn=_moving_average(config.ema), use_buffers=True)
+    average = AveragedModel(model, multi_avg_fn=moving_average(config.ema), use_buffers=True)
     average = average.to(fabric.device)
     done = 0
     state = folder.read_checkpoint() if resume else None
@@ -280,7 +58,7 @@ def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int =
     for number, stage in enumerate(config.stages):
         last = first + stage.steps
         if done < last:
-            trainer = _StageRun(config, number, objective, average, fabric, folder, workers)
+            trainer = StageRun(config, number, objective, average, fabric, folder, workers)
             trainer.run(done - first if done > first else 0, first, state)
             done, state = last, None
         first = last
@@ -290,7 +68,153 @@ def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int =
     return path
 
 
-class _StageRun:
+def _note(config: Config, path: Path) -> str:
+    """config.json of the run; the folder's own text if it says the same in an older version."""
+    note = path / "config.json"
+    if note.is_file():
+        text = note.read_text()
+        try:
+            if from_json(text) == config:
+                return text
+        except ValueError:  # another run, which `claim` will say
+            pass
+    return to_json(config)
+
+
+def start(config: Config) -> Network:
+    """The network in training mode: fresh, or from `config.init`.
+
+    ValueError if those weights are of another network; what concerns actions may differ.
+    """
+    model = network(config.model)
+    if config.init is None:
+        return model.train()
+    given = weights.load(os.path.expandvars(config.init)).model
+    mine, theirs = asdict(model.config), asdict(given.config)
+    other = {name for name in mine.keys() | theirs if mine.get(name) != theirs.get(name)}
+    known, expected = given.state_dict(), model.state_dict()
+    odd = [n for n, v in known.items() if n not in expected or v.shape != expected[n].shape]
+    if odd or other - OF_ACTIONS:
+        raise ValueError(
+            f"{config.init} holds another network than the configuration asks for: "
+            f"{sorted(other - OF_ACTIONS) or odd[:3]} differ"
+        )
+    model.load_state_dict({**expected, **known})
+    if getattr(config.model, "replica", False) and not getattr(given.config, "replica", False):
+        typing.cast(Any, model).copy_replica()
+    return model.train()
+
+
+OF_ACTIONS = {
+    *("actions", "action_pyramids", "replica", "pose_features", "visual_features"),
+    *("sharpness", "pose_branch", "weighted_merge", "action_blocks"),
+}
+"""Settings in which a network may differ from the weights it starts from."""
+
+
+# ------------------------------------------------------------------------------- data
+
+
+def open_parts(mixes: Sequence[Mix], margin: float, workers: int) -> list[Part]:
+    """The parts with their records; what several parts share is read once.
+
+    FileNotFoundError names the part, and where its data was looked for.
+    """
+    read: dict[str, list[Record]] = {}
+    for mix in mixes:
+        if _source(mix) not in read:
+            read[_source(mix)] = _records(mix, workers)
+    return [
+        Part(
+            name=mix.name,
+            records=read[_source(mix)],
+            count=mix.count,
+            frames=mix.frames,
+            step=mix.step,
+            augment=AUGMENTS[mix.augment],
+            margin=margin if mix.margin is None else mix.margin,
+        )
+        for mix in mixes
+    ]
+
+
+def _source(mix: Mix) -> str:
+    return repr((mix.kind, mix.root, mix.split, mix.options, mix.people, mix.clips))
+
+
+def _records(mix: Mix, workers: int) -> list[Record]:
+    root = None if mix.root is None else _folder(mix, mix.root)
+    if not mix.options:
+        return data.load(
+            mix.kind, root, split=mix.split, people=mix.people, clips=mix.clips, workers=workers
+        )
+    if mix.kind not in data.READERS or root is None:
+        raise ValueError(f"part {mix.name}: options are for a reader of files with a root")
+    reader = importlib.import_module(f"poseact.data.{data.READERS[mix.kind]}").load
+    strange = set(mix.options) - set(inspect.signature(reader).parameters)
+    if strange:
+        raise ValueError(f"part {mix.name}: the reader of {mix.kind} has no option {strange}")
+    options: dict[str, Any] = dict(mix.options)
+    if "layout" in options:
+        options["layout"] = layout_named(options["layout"])
+    return reader(root, mix.split, **options)
+
+
+def _folder(mix: Mix, root: str) -> str:
+    expanded = os.path.expandvars(root)
+    unset = re.search(r"\$\w+", expanded)
+    if unset:
+        raise FileNotFoundError(
+            f"part {mix.name}: {mix.kind} is looked for in {root}, and {unset[0]} is not set"
+        )
+    if not Path(expanded).exists():
+        raise FileNotFoundError(f"part {mix.name}: no {mix.kind} data in {expanded} ({root})")
+    return expanded
+
+
+class Turns(Batches):
+    """Batches of a stage whose parts take turns, and whose clips change the distance of frames.
+
+    Batch s is number s // turns of turn s % turns. With one turn and one distance these are the
+    `Batches` of the parts.
+    """
+
+    def __init__(
+        self,
+        mixes: Sequence[Mix],
+        parts: Sequence[Part],
+        layout: Layout,
+        *,
+        size: tuple[int, int],
+        seed: int = 0,
+    ) -> None:
+        super().__init__(parts, layout, size=size, seed=seed)
+        turns = 1 + max(mix.turn for mix in mixes)
+        self.turns = [self._variants(mixes, turn) for turn in range(turns)]
+
+    def _variants(self, mixes: Sequence[Mix], turn: int) -> list[Batches]:
+        """The batches of a turn, once for every combination of distances that comes up."""
+        own = [(mix, part) for mix, part in zip(mixes, self.parts) if mix.turn == turn]
+        variants: list[Batches] = []
+        for i in range(math.lcm(*(max(len(mix.steps), 1) for mix, _ in own))):
+            spaced = [
+                replace(part, step=mix.steps[i % len(mix.steps)]) if mix.steps else part
+                for mix, part in own
+            ]
+            seed = self.seed + 100_000_000 * turn  # parts of two turns see other draws
+            variants.append(Batches(spaced, self.layout, size=self.size, seed=seed))
+        return variants
+
+    def __getitem__(self, step: int) -> dict[str, Sample]:
+        number, turn = divmod(step, len(self.turns))
+        variants = self.turns[turn]
+        return variants[number % len(variants)][number]
+
+
+# ------------------------------------------------------------------------------- the loop
+
+
+class StageRun:
     """One stage of a run: its data, optimiser and steps."""
 
     def __init__(
@@ -306,44 +230,62 @@ class _StageRun:
         self.config, self.number, self.stage = config, number, config.stages[number]
         self.model, self.average = objective.model, average
         self.fabric, self.folder = fabric, folder
-        self.parts = [_part(mix, config.margin, workers) for mix in self.stage.mix]
-        _freeze(self.model, self.stage)
-        self.optimizer = _optimizer(self.model, self.stage)
+        # Stages and processes see other batches; the batch of the run is that of all processes.
+        seed = config.seed * 1000 + number + 1_000_000 * fabric.global_rank
+        self.batches = self._turns(self.stage.mix, seed, workers)
+        held_out = self.stage.validation
+        self.validation = self._turns(held_out, seed, workers) if held_out else None
+        self.plateau = Plateau(self.stage)
+        freeze(self.model, self.stage)
+        self.optimizer = optimizer(self.model, self.stage)
         self.objective, self.optimizer = fabric.setup(objective, self.optimizer)
 
+    def _turns(self, mixes: Sequence[Mix], seed: int, workers: int) -> Turns:
+        config = self.config
+        parts = open_parts(mixes, config.margin, workers)
+        layout = layout_named(config.layout)
+        return Turns(mixes, parts, layout, size=config.size, seed=seed)
+
     def run(self, done: int, first: int, state: dict[str, Any] | None) -> None:
+        """All steps from `done` on; `first` is the run's step at which the stage begins."""
         config, stage = self.config, self.stage
         if state is not None and state["stage"] == self.number:
             self.optimizer.load_state_dict(state["optimizer"])
-        if done == 0:  # what a stage has not trained yet must not stay in the average
-            self.average.n_averaged.zero_()
-        # Stages and processes see other batches; the batch of the run is that of all processes.
-        seed = config.seed * 1000 + self.number + 1_000_000 * self.fabric.global_rank
-        batches = Batches(self.parts, layout_named(config.layout), size=config.size, seed=seed)
+            self.plateau.load(state.get("plateau", {}))
+        if done == 0:
+            self.begin()
         log = Log(self.folder, first + done, config.steps)
         saved_s = time.monotonic()
-        steps = (
-            self._cached(batches, done)
-            if stage.cached
-            else loader(batches, done, stage.steps, workers=config.workers)
-        )
-        for step, batch in enumerate(steps, start=done):
-            values = self._step(self.fabric.to_device(batch), step)
-            log.add(values)
+        for step, batch in enumerate(self.steps(done), start=done):
+            log.add(self.step(self.fabric.to_device(batch), step))
+            if stage.schedule == "plateau" and (step + 1) % stage.check_every == 0:
+                log.add({"validation": self._check()})
             total = first + step + 1
             if total % config.log_every == 0 or step + 1 == stage.steps:
-                log.write(total, stage.name, _learning_rate(stage, step))
+                log.write(total, stage.name, self._rate(step))
             if time.monotonic() - saved_s > config.checkpoint_s or step + 1 == stage.steps:
                 self._save(total)
                 saved_s = time.monotonic()
 
-    def _cached(self, batches: Batches, done: int) -> Iterator[Clues]:
+    def begin(self) -> None:
+        """What happens once, before the first step."""
+        if self.stage.copy_replica:
+            typing.cast(Any, self.model).copy_replica()
+        self.average.n_averaged.zero_()  # what was not trained yet must not stay in the average
+
+    def steps(self, done: int) -> Iterable[dict[str, Sample] | Clues]:
+        """The batches of the steps from `done` on."""
+        if self.stage.cached:
+            return self._cached(done)
+        return loader(self.batches, done, self.stage.steps, workers=self.config.workers)
+
+    def _cached(self, done: int) -> Iterator[Clues]:
         """Batches of `stage.cached` clips whose clues are computed here, once."""
-        part, model = self.parts[0], self.model
+        part, model = self.batches.parts[0], self.model
         count = -(-len(part.records) // part.count)
         clues: list[tuple[Tensor, ...]] = []
         action: list[Tensor] = []
-        for batch in loader(batches, 0, count, workers=self.config.workers):
+        for batch in loader(self.batches, 0, count, workers=self.config.workers):
             sample = self.fabric.to_device(batch[part.name])
             shape = sample["frames"].shape[:2]
             with torch.inference_mode():
@@ -357,15 +299,19 @@ class _StageRun:
         table = tuple(torch.cat(column).clone() for column in zip(*clues))
         target = torch.cat(action)
         for step in range(done, self.stage.steps):
-            seed = np.random.SeedSequence([batches.seed, 2, step])
+            seed = np.random.SeedSequence([self.batches.seed, 2, step])
             rows = np.random.default_rng(seed).permutation(len(target))[: self.stage.cached]
             index = torch.from_numpy(rows).to(target.device)
             yield Clues(tuple(column[index] for column in table), target[index])
 
-    def _step(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.stage, step) * self.plateau.factor
+
+    def step(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
+        """Forward, backward and one update; the losses. FloatingPointError if one is not finite."""
         stage = self.stage
         for group in self.optimizer.param_groups:
-            group["lr"] = _learning_rate(stage, step)
+            group["lr"] = self._rate(step)
         values = self.objective(batch, stage, step / stage.steps)
         seen = {name: value.detach() for name, value in values.items()}
         if not bool(torch.isfinite(seen["total"])):
@@ -374,6 +320,7 @@ class _StageRun:
                 f"stage {stage.name}, step {step}: a loss is not finite: {numbers}; the last "
                 f"checkpoint in {self.folder.path} is whole: resume with a lower learning rate"
             )
+        self.plateau.add(float(seen["total"]))
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(values["total"])
         if self.config.clip_gradient:
@@ -384,6 +331,28 @@ class _StageRun:
         self.average.update_parameters(self.model)
         return seen
 
+    def _check(self) -> Tensor:
+        """The loss that the plateau goes by, the same in all processes."""
+        loss = self.plateau.mean() if self.validation is None else self._validation_loss()
+        loss = self.fabric.all_reduce(torch.tensor(loss), reduce_op="mean")
+        self.plateau.check(float(loss))
+        return loss
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        """Mean loss of the first batches of the held-out data, in inference mode."""
+        assert self.validation is not None
+        self.model.eval()
+        count = self.stage.validation_batches
+        held_out = loader(self.validation, 0, count, workers=self.config.workers)
+        found = [
+            float(self.objective(self.fabric.to_device(batch), self.stage, 1.0)["total"])
+            for batch in held_out
+        ]
+        self.model.train()
+        freeze(self.model, self.stage)
+        return sum(found) / count
+
     def _save(self, step: int) -> None:
         self.folder.save_checkpoint(
             {
@@ -392,78 +361,12 @@ class _StageRun:
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "plateau": self.plateau.state(),
             }
         )
 
 
-def _part(mix: Mix, margin: float, workers: int) -> Part:
-    root = None if mix.root is None else os.path.expandvars(mix.root)
-    records = data.load(
-        mix.kind, root, split="train", people=mix.people, clips=mix.clips, workers=workers
-    )
-    return Part(
-        name=mix.name,
-        records=records,
-        count=mix.count,
-        frames=mix.frames,
-        step=mix.step,
-        augment=AUGMENTS[mix.augment],
-        margin=margin,
-    )
-
-
-def _freeze(model: Network, stage: Stage) -> None:
-    """Frozen means frozen: no gradient, and batch normalisation in inference mode."""
-    for name, module in model.named_modules():
-        acting = any(part.startswith("act") for part in name.split("."))
-        learns = stage.trains == "all" or acting
-        if name:
-            module.train(learns)
-        for parameter in module.parameters(recurse=False):
-            parameter.requires_grad_(learns)
-
-
-def _optimizer(model: Network, stage: Stage) -> torch.optim.Optimizer:
-    """Weight decay acts on kernels only, not on the vectors of batch normalisation."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if stage.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=stage.lr)
-    if stage.optimizer == "rmsprop":  # Keras' constants, which the published recipes rely on
-        return torch.optim.RMSprop(groups, lr=stage.lr, alpha=0.9, eps=1e-7)
-    return torch.optim.SGD(groups, lr=stage.lr, momentum=stage.momentum, nesterov=True)
-
-
-def _learning_rate(stage: Stage, step: int) -> float:
-    warm = min(1.0, (step + 1) / max(stage.warmup, 1))
-    share = step / stage.steps
-    if stage.schedule == "cosine":
-        return stage.lr * warm * (0.5 + 0.5 * math.cos(math.pi * share))
-    if stage.schedule == "steps":
-        return stage.lr * warm * 0.1 ** sum(share >= m for m in stage.milestones)
-    return stage.lr * warm
-
-
-def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
-    """Exponential moving average that forgets quickly at first: its decay is (1 + n) / (10 + n)."""
-
-    @torch.no_grad()
-    def update(averaged: Any, current: Any, count: Tensor | int) -> None:
-        n = int(count)
-        kept = min(decay, (1 + n) / (10 + n))
-        for mean, value in zip(averaged, current):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - kept)
-            else:
-                mean.copy_(value)
-
-    return update
-
-
-def _fabric(config: Config) -> Any:
+def open_fabric(config: Config) -> Any:
     """Lightning Fabric, which carries device, precision and data parallelism."""
     try:
         from lightning_fabric import Fabric

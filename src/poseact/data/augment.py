@@ -149,6 +149,8 @@ class Augment:
 NONE = Augment(angle_deg=0, scale=(1.0, 1.0), shift=0, flip=0, gamma=0)
 PAPER = Augment()
 """The ranges of `mpii_sp` and `pennaction_pe` in the released configuration."""
+MILD = Augment(angle_deg=15, scale=(0.85, 1.15), shift=0.06)
+"""What a tracked person's crop varies by: to end a training on what prediction will see."""
 STRONG = Augment(
     scale=(0.65, 1.35),
     shift=0.12,

@@ -1,0 +1,113 @@
+"""What learns, and how fast: frozen parts, optimisers, learning rates, the average of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from poseact.run_config import Stage
+from poseact.weights import Network
+
+READERS = {"pose": "action_p_conv0", "appearance": "action_v_conv0"}
+"""Names of the kernels by which SPNet's action blocks read their clues."""
+
+
+def freeze(model: Network, stage: Stage) -> None:
+    """Gradients and modes of a stage, see `Stage.trains` and `Stage.blind_to`."""
+    for name, module in model.named_modules():
+        acting = any(part.startswith("act") for part in name.split("."))
+        learns = stage.trains == "all" or acting
+        if name:
+            module.train(learns or stage.trains == "actions_keras")
+        if isinstance(module, nn.BatchNorm2d):
+            # Without tracking, training normalises by the batch and inference by what was tracked.
+            module.track_running_stats = learns
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(learns)
+    if stage.blind_to != "nothing":
+        for name, parameter in model.named_parameters():
+            if READERS[stage.blind_to] in name:
+                nn.init.zeros_(parameter.requires_grad_(False))
+
+
+def optimizer(model: Network, stage: Stage) -> torch.optim.Optimizer:
+    """Weight decay acts on kernels only, not on the vectors of batch normalisation."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if stage.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=stage.lr)
+    if stage.optimizer == "rmsprop":  # Keras' constants, which the published recipes rely on
+        return torch.optim.RMSprop(groups, lr=stage.lr, alpha=0.9, eps=1e-7)
+    return torch.optim.SGD(groups, lr=stage.lr, momentum=stage.momentum, nesterov=True)
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """The scheduled rate of a step of a stage, without the reductions of a `Plateau`."""
+    warm = min(1.0, (step + 1) / max(stage.warmup, 1))
+    share = step / stage.steps
+    if stage.schedule == "cosine":
+        return stage.lr * warm * (0.5 + 0.5 * math.cos(math.pi * share))
+    if stage.schedule == "steps":
+        return stage.lr * warm * stage.factor ** sum(share >= m for m in stage.milestones)
+    return stage.lr * warm
+
+
+class Plateau:
+    """A factor on the learning rate that falls when a loss no longer does (schedule "plateau")."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.best, self.waited, self.reductions = math.inf, 0, 0
+        self.total, self.seen = 0.0, 0
+
+    @property
+    def factor(self) -> float:
+        return self.stage.factor**self.reductions
+
+    def add(self, loss: float) -> None:
+        """A training loss, for the mean since the last check."""
+        self.total, self.seen = self.total + loss, self.seen + 1
+
+    def mean(self) -> float:
+        """The mean of the training losses since the last check."""
+        return self.total / max(self.seen, 1)
+
+    def check(self, loss: float) -> None:
+        """Reduce the factor if `patience` checks in a row brought nothing lower."""
+        self.total, self.seen = 0.0, 0
+        if loss < self.best:
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.waited >= self.stage.patience and self.reductions < self.stage.drops:
+            self.reductions, self.waited = self.reductions + 1, 0
+
+    def state(self) -> dict[str, float]:
+        """Numbers for a checkpoint."""
+        return {name: value for name, value in vars(self).items() if name != "stage"}
+
+    def load(self, state: dict[str, float]) -> None:
+        vars(self).update(state)
+
+
+def moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """Exponential moving average that forgets quickly at first: its decay is (1 + n) / (10 + n)."""
+
+    @torch.no_grad()
+    def update(averaged: Any, current: Any, count: Tensor | int) -> None:
+        n = int(count)
+        kept = min(decay, (1 + n) / (10 + n))
+        for mean, value in zip(averaged, current):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - kept)
+            else:
+                mean.copy_(value)
+
+    return update

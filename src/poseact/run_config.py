@@ -1,0 +1,238 @@
+"""What a training run is, as data: sources, stages, the whole run; and its JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from poseact import __version__, weights
+from poseact.data import augment
+from poseact.models.spnet import SPNetConfig
+from poseact.people.scene import PeopleConfig
+from poseact.weights import NetworkConfig
+
+AUGMENTS = {
+    "none": augment.NONE,
+    "mild": augment.MILD,
+    "paper": augment.PAPER,
+    "strong": augment.STRONG,
+    # CVPR 2018, appendix B: 45 degrees, 0.7 to 1.3, 40 px of a 256 px crop, mirrored
+    "cvpr": augment.Augment(angle_deg=45, shift=40 / 256, gamma=0.0),
+    # TPAMI 2020, 4.2.3: 40 degrees, 0.7 to 1.3, mirrored, colours shifted
+    "tpami": augment.Augment(shift=0.0),
+    # deephar/config.py: human36m, pennaction, ntu, ntu_pe (their shifts are px of the source)
+    "released_h36m": augment.Augment(angle_deg=10, scale=(0.8, 1.2)),
+    "released_penn": augment.Augment(angle_deg=30),
+    "released_ntu": augment.Augment(angle_deg=0),
+    "released_ntu_pose": augment.Augment(angle_deg=10, scale=(0.7, 2.0)),
+}
+
+
+@dataclass(frozen=True)
+class Mix:
+    """One source of a stage: `count` samples of `frames` frames in every batch.
+
+    kind: see `poseact.data.KINDS`. root: folder, environment variables are expanded. people, clips:
+    which rendered clips, and how many. step: distance of a clip's frames in the record; steps:
+    several, of which each batch takes the next. split, options: for the data set's reader, a layout
+    by its name. margin: crop over box, None for the run's. turn: batches alternate between the
+    parts of turn 0, 1, ...; parts of one turn are mixed. action_set: which of the network's action
+    sets the classes belong to. teaches: which labels count.
+    """
+
+    name: str
+    kind: str
+    count: int
+    frames: int = 1
+    step: int = 1
+    augment: Literal[
+        "none",
+        "mild",
+        "paper",
+        "strong",
+        "cvpr",
+        "tpami",
+        "released_h36m",
+        "released_penn",
+        "released_ntu",
+        "released_ntu_pose",
+    ] = "paper"
+    root: str | None = None
+    people: PeopleConfig | None = None
+    clips: int = 1000
+    steps: tuple[int, ...] = ()
+    split: str = "train"
+    options: dict[str, str | int | bool] = field(default_factory=dict)
+    margin: float | None = None
+    turn: int = 0
+    action_set: int = 0
+    teaches: Literal["both", "pose", "action"] = "both"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A number of steps with one mix, one optimiser and one set of loss weights.
+
+    trains: "actions" freezes all but the action heads, batch normalisation included;
+    "actions_keras" does it as Keras 2.1.4 did: frozen layers are still normalised by the batch, and
+    only their moving averages stand still. schedule: "cosine" to zero, "steps" times `factor` at
+    each milestone (shares of the stage), "plateau" times `factor`, `drops` times at most, when
+    `patience` checks in a row, `check_every` steps apart, found no lower loss (of
+    `validation_batches` batches of `validation`; without it, of the training since the last check),
+    or "constant".
+    heatmap_weight: of a cross entropy on the heat maps that helps short schedules; it falls to zero
+    by the share `heatmap_until` of the stage, so that the published loss decides in the end.
+    cached: 0, or with trains="actions" and one part of clips: what the frozen pose part says of
+    each clip (augmented once) is computed once, and the heads learn on batches of so many.
+    over_blocks: how the losses of the prediction blocks become one; "sum" is Keras', "last"
+    supervises the last block alone (TPAMI Table 4). pose_loss: the papers' elastic net or
+    `losses.deephar_pose_loss`. copy_replica: the stage starts with action poses that are copies of
+    the pose maps (TPAMI 3.3.4). blind_to: a clue the heads do not get (TPAMI Table 5): the kernels
+    that read it are zero and stay so.
+    """
+
+    name: str
+    steps: int
+    mix: tuple[Mix, ...]
+    trains: Literal["all", "actions", "actions_keras"] = "all"
+    optimizer: Literal["adamw", "rmsprop", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    schedule: Literal["cosine", "steps", "plateau", "constant"] = "cosine"
+    milestones: tuple[float, ...] = ()
+    warmup: int = 100
+    pose_weight: float = 1.0
+    confidence_weight: float = 0.01
+    action_weight: float = 0.1
+    heatmap_weight: float = 0.0
+    heatmap_until: float = 1.0
+    cached: int = 0
+    factor: float = 0.1
+    patience: int = 3
+    check_every: int = 1000
+    drops: int = 2
+    validation: tuple[Mix, ...] = ()
+    validation_batches: int = 50
+    over_blocks: Literal["mean", "sum", "last"] = "mean"
+    pose_loss: Literal["elastic_net", "deephar"] = "elastic_net"
+    copy_replica: bool = False
+    blind_to: Literal["nothing", "pose", "appearance"] = "nothing"
+
+    def __post_init__(self) -> None:
+        if self.cached and (self.trains != "actions" or len(self.mix) != 1):
+            raise ValueError(
+                f"stage {self.name}: cached needs trains='actions' and one part of clips"
+            )
+        if {mix.turn for mix in self.mix} != set(range(self.turns)):
+            raise ValueError(
+                f"stage {self.name}: turns are 0, 1, ... without a gap, "
+                f"got {[mix.turn for mix in self.mix]}"
+            )
+        if self.validation and self.schedule != "plateau":
+            raise ValueError(f"stage {self.name}: validation needs schedule='plateau'")
+        if min(self.check_every, self.patience, self.validation_batches) < 1:
+            raise ValueError(
+                f"stage {self.name}: check_every, patience and validation_batches are at least 1"
+            )
+
+    @property
+    def turns(self) -> int:
+        """How many kinds of batches alternate."""
+        return 1 + max((mix.turn for mix in self.mix), default=-1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run. fps, frames and margin (crop over box) go onto the card of the weights.
+
+    init: weights to start from; they may lack action heads and decoupled action poses. devices:
+    processes that train together, each on batches of its own (data-parallel).
+    """
+
+    name: str
+    model: NetworkConfig
+    layout: str
+    labels: tuple[tuple[str, ...], ...]
+    stages: tuple[Stage, ...]
+    size: tuple[int, int] = (128, 128)
+    frames: int = 8
+    fps: float = 8.0
+    margin: float = 1.25
+    init: str | None = None
+    seed: int = 0
+    ema: float = 0.999
+    clip_gradient: float = 1.0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: str = "auto"
+    devices: int = 1
+    workers: int = 1
+    log_every: int = 20
+    checkpoint_s: float = 120.0
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sets, spnet = len(self.model.actions), isinstance(self.model, SPNetConfig)
+        for stage in self.stages:
+            for mix in stage.mix:
+                if mix.action_set and not 0 <= mix.action_set < sets:
+                    raise ValueError(
+                        f"part {mix.name}: no action set {mix.action_set}, the network has {sets}"
+                    )
+            if stage.copy_replica and not getattr(self.model, "replica", False):
+                raise ValueError(f"stage {stage.name}: copy_replica needs a network with replica")
+            if stage.blind_to != "nothing" and not spnet:
+                raise ValueError(f"stage {stage.name}: blind_to is for SPNet")
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def card(self) -> weights.Card:
+        model = dataclasses.asdict(self.model)
+        return weights.Card(
+            config=model,
+            architecture="spnet" if isinstance(self.model, SPNetConfig) else "multitask",
+            layout=self.layout,
+            labels=self.labels,
+            size=self.size,
+            frames=self.frames,
+            fps=self.fps,
+            margin=self.margin,
+            provenance={"recipe": self.name, "poseact": __version__, **self.provenance},
+        )
+
+
+def to_json(config: Config) -> str:
+    return json.dumps(dataclasses.asdict(config), indent=1)
+
+
+def from_json(text: str) -> Config:
+    """The inverse of `to_json`; ValueError names a field that is not known."""
+    return _revive(Config, json.loads(text))
+
+
+def _revive(kind: Any, value: Any) -> Any:
+    """JSON value -> the dataclass, tuple or optional that a type hint names."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        kinds = [a for a in args if a is not type(None)]
+        # Of two kinds of network it is the one that knows all fields; an error names the first.
+        fitting = [
+            k for k in kinds if len(kinds) == 1 or set(value) <= set(typing.get_type_hints(k))
+        ]
+        return None if value is None else _revive((fitting or kinds)[0], value)
+    if origin is tuple:
+        inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        return tuple(_revive(k, v) for k, v in zip(inner, value))
+    if not dataclasses.is_dataclass(kind):
+        return value
+    hints = typing.get_type_hints(kind)
+    strange = set(value) - set(hints)
+    if strange:
+        raise ValueError(f"{getattr(kind, '__name__', kind)} has no field {sorted(strange)}")
+    return typing.cast(Any, kind)(**{name: _revive(hints[name], v) for name, v in value.items()})

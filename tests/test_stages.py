@@ -1,0 +1,510 @@
+"""What stages can ask for: turns, action sets, frozen parts, replicas, plateaus, blind heads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from poseact import train, weights
+from poseact.data.dataset import Batches, Part
+from poseact.layouts import PA17, Layout
+from poseact.learning import Plateau, freeze, learning_rate, optimizer
+from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.objective import Clues, Objective
+from poseact.run_config import Config, Mix, Stage, from_json, to_json
+from poseact.train import StageRun, Turns, open_parts
+from poseact.types import Record, Sample
+from poseact.weights import network
+
+FRAMES = 40
+
+
+def record(number: int, action: int | None = None) -> Record:
+    """A square on which all joints sit; frame t has the grey value 6 t + 5 around it."""
+    x, y = np.random.default_rng(number).integers(12, 52, 2)
+
+    def frame(t: int) -> np.ndarray:
+        picture = np.full((64, 64, 3), 6 * t + 5, np.uint8)
+        picture[y - 4 : y + 4, x - 4 : x + 4] = 255
+        return picture
+
+    xy = np.tile(np.array([x, y], float), (FRAMES, 17, 1))
+    box = np.tile([0.0, 0.0, 64.0, 64.0], (FRAMES, 1))
+    return Record(frame, xy, PA17, box=box, action=action)
+
+
+RECORDS = [record(i, i % 2) for i in range(8)]
+STILLS = Mix("stills", "people", 2, augment="none")
+CLIPS = Mix("clips", "people", 2, frames=4, augment="none")
+
+
+@pytest.fixture(autouse=True)
+def squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train.data, "load", lambda *_, **__: RECORDS)
+
+
+def small(tiny_config: SPNetConfig, *stages: Stage, **changes: Any) -> Config:
+    model = replace(tiny_config, actions=(2,), **changes.pop("model", {}))
+    config = Config(
+        name="small",
+        model=model,
+        layout="PA17",
+        labels=tuple(tuple(f"{s}{i}" for i in range(n)) for s, n in enumerate(model.actions)),
+        stages=stages,
+        size=(64, 64),
+        frames=4,
+        ema=0.0,
+        clip_gradient=0.0,
+        workers=0,
+        log_every=1,
+        checkpoint_s=0.0,
+        accelerator="cpu",
+    )
+    return replace(config, **changes)
+
+
+def trained(config: Config, out: Path) -> SPNet:
+    model = weights.load(train.fit(config, out, workers=1)).model
+    assert isinstance(model, SPNet)
+    return model
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def sample(action: list[int], *, frames: int = 4, seed: int = 0) -> Sample:
+    rng = torch.Generator().manual_seed(seed)
+    b = len(action)
+    valid = torch.ones(b, frames, 17, 3, dtype=torch.bool)
+    return Sample(
+        frames=torch.rand(b, frames, 3, 64, 64, generator=rng) * 2 - 1,
+        pose=torch.rand(b, frames, 17, 3, generator=rng),
+        valid=valid,
+        inside=valid[..., 0],
+        action=torch.tensor(action),
+        to_image=torch.eye(3).expand(b, frames, 3, 3),
+    )
+
+
+# ------------------------------------------------------------------------------- losses
+
+
+def test_each_part_teaches_its_own_action_set(tiny_config: SPNetConfig) -> None:
+    """Cross entropy of the part's own set; the other head of the last block learns nothing."""
+    torch.manual_seed(0)
+    model = SPNet(replace(tiny_config, actions=(2, 3))).eval()
+    first, second = sample([0, 1], seed=1), sample([2, 0], seed=2)
+    mixes = (replace(CLIPS, name="a"), replace(CLIPS, name="b", action_set=1))
+    stage = Stage("s", 10, mixes, over_blocks="last")
+    with torch.no_grad():
+        one = model(first["frames"]).actions[-1][0]
+        other = model(second["frames"]).actions[-1][1]
+    expected = (
+        F.cross_entropy(one, first["action"]) + F.cross_entropy(other, second["action"])
+    ) / 2
+    values = Objective(model)({"a": first, "b": second}, stage, 0.0)
+    torch.testing.assert_close(values["action"], expected)
+
+    values = Objective(model)({"b": second}, stage, 0.0)
+    values["action"].backward()
+    last: Any = model.get_submodule("act2")
+    assert last.action_pred_conv2h0.weight.grad is None or not bool(
+        last.action_pred_conv2h0.weight.grad.any()
+    )
+    assert bool(last.action_pred_conv2h1.weight.grad.any())
+    with pytest.raises(ValueError, match="no action set 1"):
+        small(tiny_config, replace(stage, mix=mixes))
+
+
+@torch.no_grad()
+def test_a_part_teaches_what_it_is_for(tiny: SPNet) -> None:
+    batch = sample([0, 1])
+    both = Objective(tiny)({"clips": batch}, Stage("s", 10, (CLIPS,)), 0.0)
+    pose = Objective(tiny)({"clips": batch}, Stage("s", 10, (replace(CLIPS, teaches="pose"),)), 0.0)
+    action = Objective(tiny)(
+        {"clips": batch}, Stage("s", 10, (replace(CLIPS, teaches="action"),)), 0.0
+    )
+    assert "action" not in pose and torch.equal(pose["pose"], both["pose"])
+    assert float(action["pose"]) == float(action["confidence"]) == 0 < float(both["pose"])
+    assert torch.equal(action["action"], both["action"])
+
+
+def test_losses_of_the_blocks_are_averaged_summed_or_the_last(tiny: SPNet) -> None:
+    batch = sample([0, 1])
+    with torch.no_grad():
+        out = tiny(batch["frames"])
+    pose = [((p - batch["pose"]).abs() + (p - batch["pose"]) ** 2).mean() for p in out.poses]
+    action = [F.cross_entropy(sets[0], batch["action"]) for sets in out.actions]
+    assert len(pose) == len(action) == 2
+    ways: dict[Any, Any] = {
+        "mean": lambda v: (v[0] + v[1]) / 2,
+        "sum": lambda v: v[0] + v[1],
+        "last": lambda v: v[1],
+    }
+    for how, reduced in ways.items():
+        stage = Stage("s", 10, (CLIPS,), over_blocks=how, action_weight=0.5, confidence_weight=0.0)
+        values = Objective(tiny)({"clips": batch}, stage, 0.0)
+        torch.testing.assert_close(values["pose"], reduced(pose))
+        torch.testing.assert_close(values["action"], reduced(action))
+        torch.testing.assert_close(values["total"], reduced(pose) + 0.5 * reduced(action))
+
+
+def test_the_released_pose_loss_counts_the_coordinates_of_each_pose(tiny: SPNet) -> None:
+    batch = sample([0], frames=1)
+    batch["valid"][0, 0, 3:] = False  # three joints known, depth of the first unknown
+    batch["valid"][0, 0, 0, 2] = False
+    with torch.no_grad():
+        p = tiny(batch["frames"]).poses[-1][0, 0].double()
+    t, known = batch["pose"][0, 0].double(), batch["valid"][0, 0]
+    d = (p - t).abs()
+    bce = -(t * p.log() + (1 - t) * (1 - p).log())
+    expected = (d + d**2 + 0.01 * bce)[known].sum() / 8
+    stage = Stage("s", 10, (STILLS,), pose_loss="deephar", over_blocks="last")
+    values = Objective(tiny)({"stills": batch}, stage, 0.0)
+    torch.testing.assert_close(values["pose"].double(), expected, rtol=1e-4, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------- batches
+
+
+def turns(*mixes: Mix, seed: int = 3) -> Turns:
+    return Turns(mixes, open_parts(mixes, 1.0, 1), PA17, size=(64, 64), seed=seed)
+
+
+def shown(clip: torch.Tensor) -> list[int]:
+    """Which frames of its record a clip (T 3 H W) shows."""
+    return [round((float(value) + 1) * 127.5 - 5) // 6 for value in clip[:, 0, 0, 0]]
+
+
+def test_one_turn_is_the_plain_batches() -> None:
+    mixes = (STILLS, CLIPS)
+    plain = Batches(open_parts(mixes, 1.0, 1), PA17, size=(64, 64), seed=3)
+    for step in (0, 5):
+        batch, expected = turns(*mixes)[step], plain[step]
+        assert batch.keys() == expected.keys()
+        assert torch.equal(batch["clips"]["frames"], expected["clips"]["frames"])
+
+
+def test_parts_take_turns_and_lose_no_record() -> None:
+    batches = turns(STILLS, replace(CLIPS, turn=1))
+    assert [list(batches[step]) for step in range(4)] == [["stills"], ["clips"]] * 2
+    for seed in range(4):
+        batches = turns(STILLS, replace(CLIPS, turn=1), seed=seed)
+        for first, name in enumerate(("stills", "clips")):
+            poses = torch.cat([batches[s][name]["pose"][:, 0, 0] for s in range(first, 8, 2)])
+            assert len(torch.unique(poses, dim=0)) == len(RECORDS)
+    with pytest.raises(ValueError, match="without a gap"):
+        Stage("s", 10, (STILLS, replace(CLIPS, turn=2)))
+
+
+def test_the_distance_of_frames_changes_with_the_batch() -> None:
+    batches = turns(replace(CLIPS, steps=(2, 5, 9)))
+    for step in range(6):
+        for clip in batches[step]["clips"]["frames"]:
+            assert set(np.diff(shown(clip))) == {(2, 5, 9)[step % 3]}
+    poses = torch.cat([batches[step]["clips"]["pose"][:, 0, 0] for step in range(4)])
+    assert len(torch.unique(poses, dim=0)) == len(RECORDS)
+
+
+def test_options_reach_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from poseact.data import ntu
+
+    seen: list[Any] = []
+
+    def load(root: str, split: str, *, protocol: str = "", layout: Layout | None = None) -> list:
+        seen.append((root, split, protocol, layout))
+        return RECORDS
+
+    monkeypatch.setattr(ntu, "load", load)
+    monkeypatch.setenv("SOMEWHERE", str(tmp_path))
+    options: dict[str, str | int | bool] = {"protocol": "cross_view", "layout": "PA17"}
+    mix = Mix("a", "ntu", 2, root="$SOMEWHERE", split="test", options=options, margin=1.5)
+    parts = open_parts([mix, replace(mix, name="b", frames=4, margin=None)], 1.25, 1)
+    assert seen == [(str(tmp_path), "test", "cross_view", PA17)]  # two parts, read once
+    assert [part.margin for part in parts] == [1.5, 1.25]
+    with pytest.raises(ValueError, match="ntu has no option.*protocl"):
+        open_parts([replace(mix, options={"protocl": "x"})], 1.0, 1)
+    with pytest.raises(FileNotFoundError, match="part a: no ntu data in .*gone"):
+        open_parts([replace(mix, root="$SOMEWHERE/gone")], 1.0, 1)
+    with pytest.raises(FileNotFoundError, match=r"in \$NOWHERE/ntu, and \$NOWHERE is not set"):
+        open_parts([replace(mix, root="$NOWHERE/ntu")], 1.0, 1)
+
+
+# ------------------------------------------------------------------------------- what learns
+
+
+def test_keras_freezing_normalises_by_the_batch_and_tracks_nothing(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    """Planted: moving averages that would spoil any inference with them."""
+    frozen = Stage("s", 3, (CLIPS,), trains="actions_keras", lr=0.01, warmup=0)
+    config = small(tiny_config, frozen)
+    torch.manual_seed(config.seed)
+    before = network(config.model).state_dict()
+    after = trained(config, tmp_path / "run").state_dict()
+    for name, value in before.items():
+        acting = name.startswith("act") or "action_r0" in name
+        if not acting:
+            assert torch.equal(after[name], value), name
+        elif value.ndim == 4 or name.endswith("running_mean"):
+            assert not torch.equal(after[name], value), name
+
+    torch.manual_seed(0)
+    model = network(config.model)
+    x = torch.rand(2, 3, 64, 64)
+    modes: dict[str, list[torch.Tensor]] = {"actions": [], "actions_keras": []}
+    for spoil in (1.0, 100.0):
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d) and module.running_var is not None:
+                module.running_var.fill_(spoil)
+        for trains, poses in modes.items():
+            freeze(model.train(), replace(frozen, trains=trains))
+            poses.append(model.frames(x).poses[-1].detach())
+    assert torch.equal(modes["actions_keras"][0], modes["actions_keras"][1])
+    assert not torch.allclose(modes["actions"][0], modes["actions"][1], atol=1e-3)
+    freeze(model.train(), replace(frozen, trains="all"))
+    model.frames(x)
+    norm: Any = model.get_submodule("up2_pb0.bn1")
+    assert not torch.allclose(norm.running_var, torch.tensor(100.0))
+
+
+def test_replicas_are_copied_by_the_stage_that_asks(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    pose = Stage("pose", 2, (STILLS,), lr=0.01, warmup=0)
+    still = replace(pose, name="copied", steps=1, lr=0.0, optimizer="sgd", copy_replica=True)
+    replica = {"replica": True}
+    for asked in (True, False):
+        stages = (pose, replace(still, copy_replica=asked))
+        config = small(tiny_config, *stages, model=replica)
+        model = trained(config, tmp_path / str(asked))
+        for block in ("dp1_pb1", "up2_pb0"):
+            for maps in ("heatmaps_conv1", "depthmaps_conv1"):
+                own = model.get_parameter(f"{block}.{maps}.weight")
+                copy = model.get_parameter(f"{block}.{maps}_replica.weight")
+                assert torch.equal(own, copy) == asked
+    with pytest.raises(ValueError, match="needs a network with replica"):
+        small(tiny_config, still)
+
+
+def test_in_turns_a_replica_learns_from_clips_alone(tiny_config: SPNetConfig) -> None:
+    torch.manual_seed(0)
+    model = SPNet(replace(tiny_config, actions=(2,), replica=True))
+    clips = replace(CLIPS, turn=1, teaches="action")
+    objective, stage = Objective(model), Stage("s", 10, (STILLS, clips))
+    block: Any = model.get_submodule("up2_pb0")
+    objective({"stills": sample([-1, -1], frames=1)}, stage, 0.0)["total"].backward()
+    assert block.heatmaps_conv1_replica.weight.grad is None
+    assert bool(block.heatmaps_conv1.weight.grad.any())
+    model.zero_grad()
+    objective({"clips": sample([0, 1])}, stage, 0.0)["total"].backward()
+    assert bool(block.heatmaps_conv1_replica.weight.grad.any())
+    assert not bool(block.heatmaps_conv1.weight.grad.any())  # the last block feeds nothing back
+
+
+@pytest.mark.parametrize(("blind_to", "clue"), [("pose", 0), ("appearance", 1)])
+def test_blind_heads_do_not_see_the_clue(
+    tiny_config: SPNetConfig, tmp_path: Path, blind_to: Any, clue: int
+) -> None:
+    stage = Stage("s", 3, (CLIPS,), lr=0.01, warmup=0, blind_to=blind_to)
+    model = trained(small(tiny_config, stage), tmp_path / "run")
+    with torch.no_grad():
+        clues = [c[None] for c in model.frames(torch.rand(4, 3, 64, 64)).clues]
+        answer = model.actions(tuple(clues))[-1][0]
+        for changed, moves in ((clue, False), (1 - clue, True)):
+            other = [c * 3 + 1 if k % 2 == changed else c for k, c in enumerate(clues)]
+            assert torch.equal(model.actions(tuple(other))[-1][0], answer) != moves
+
+
+def test_optimisers_have_the_constants_of_keras(tiny_config: SPNetConfig) -> None:
+    """Three steps by hand: a = 0.9 a + 0.1 g^2, w -= r g / (sqrt a + 1e-7); v = m v - r g, ..."""
+    model = SPNet(tiny_config)
+    weight = model.get_parameter("up2_pb0.heatmaps_conv1.weight")
+    gradients = [torch.full_like(weight, g) for g in (0.5, -2.0, 1e-6)]
+    for name in ("rmsprop", "sgd"):
+        stage = Stage("s", 10, (), optimizer=name, lr=0.01, momentum=0.98)
+        update = optimizer(model, stage)
+        w = weight.detach().clone().double()
+        a, v = torch.zeros_like(w), torch.zeros_like(w)
+        for gradient in gradients:
+            model.zero_grad()
+            weight.grad = gradient
+            update.step()
+            g = gradient.double()
+            if name == "rmsprop":
+                a = 0.9 * a + 0.1 * g**2
+                w -= 0.01 * g / (a.sqrt() + 1e-7)
+            else:
+                v = 0.98 * v - 0.01 * g
+                w += 0.98 * v - 0.01 * g
+        torch.testing.assert_close(weight.detach().double(), w, rtol=0, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------- plateaus
+
+
+def test_a_plateau_lowers_the_rate() -> None:
+    stage = Stage("s", 99, (), schedule="plateau", factor=0.2, patience=2, drops=2, warmup=0)
+    plateau, factors = Plateau(stage), []
+    for loss in (3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5):
+        plateau.check(loss)
+        factors.append(plateau.factor)
+    steps = [1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04, 0.04, 0.04, 0.04, 0.04]
+    assert factors == pytest.approx(steps)
+    assert learning_rate(stage, 98) == stage.lr
+    plateau.add(3.0)
+    plateau.add(5.0)
+    assert plateau.mean() == 4.0
+    again = Plateau(stage)
+    again.load(plateau.state())
+    assert vars(again) == vars(plateau)
+
+
+def test_training_goes_by_held_out_batches(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two batches a check, in inference mode; their mean decides. Losses are planted."""
+    stage = Stage(
+        "s",
+        5,
+        (STILLS,),
+        optimizer="sgd",
+        warmup=0,
+        schedule="plateau",
+        factor=0.5,
+        patience=1,
+        check_every=1,
+        validation=(replace(STILLS, name="held out"),),
+        validation_batches=2,
+    )
+    planted = iter([4.0, 2.0, 3.0, 3.0, 1.0, 1.0, 0.0, 8.0, 5.0, 5.0])
+    modes: list[bool] = []
+    forward = Objective.forward
+
+    def watched(self: Objective, batch: Any, *rest: Any) -> Any:
+        modes.append(self.model.get_submodule("up2_pb0.bn1").training)
+        values = forward(self, batch, *rest)
+        return values if modes[-1] else {"total": torch.tensor(next(planted))}
+
+    monkeypatch.setattr(Objective, "forward", watched)
+    trained(small(tiny_config, stage), tmp_path / "run")
+    lines = log(tmp_path / "run")
+    assert [line["validation"] for line in lines] == [3, 3, 1, 4, 5]
+    rates = [line["lr"] / stage.lr for line in lines]
+    assert rates == pytest.approx([1, 0.5, 0.5, 0.25, 0.25])  # two drops at most
+    assert modes == [True, False, False] * 5
+    with pytest.raises(ValueError, match="validation needs"):
+        replace(stage, schedule="constant")
+
+
+def test_a_run_in_turns_under_a_plateau_resumes_exactly(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = replace(CLIPS, turn=1, steps=(1, 3), teaches="action")
+    stage = Stage(
+        "s",
+        9,
+        (STILLS, clips),
+        optimizer="rmsprop",
+        warmup=0,
+        schedule="plateau",
+        patience=1,
+        check_every=2,
+        over_blocks="sum",
+        copy_replica=True,
+    )
+    config = small(tiny_config, stage, model={"replica": True})
+    monkeypatch.setattr(Plateau, "mean", lambda _: 1.0)  # it falls at the second check, step 4
+    whole = trained(config, tmp_path / "whole").state_dict()
+    rates = [line["lr"] / stage.lr for line in log(tmp_path / "whole")]
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
+
+    step = StageRun.step
+
+    def breaks(self: StageRun, batch: Any, number: int) -> Any:
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(StageRun, "step", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        train.fit(config, tmp_path / "broken", workers=1)
+    monkeypatch.setattr(StageRun, "step", step)
+    path = train.fit(config, tmp_path / "broken", resume=True, workers=1)
+    for name, value in weights.load(path).model.state_dict().items():
+        assert torch.equal(value, whole[name]), name
+    assert [line["lr"] / stage.lr for line in log(tmp_path / "broken")] == rates
+
+
+# ------------------------------------------------------------------------------- starting
+
+
+def test_pose_weights_start_a_network_with_actions(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    bare = replace(tiny_config, actions=(), action_pyramids=())
+    stage = Stage("pose", 1, (STILLS,))
+    config = replace(small(tiny_config, stage), model=bare, labels=())
+    path = train.fit(config, tmp_path / "pose", workers=1)
+    given = weights.load(path).model.state_dict()
+    full = replace(small(tiny_config, stage, model={"replica": True}), init=str(path))
+    begun = train.start(full)
+    for name, value in given.items():
+        assert torch.equal(begun.state_dict()[name], value), name
+    copy = begun.get_parameter("up2_pb0.heatmaps_conv1_replica.weight")
+    assert torch.equal(copy, given["up2_pb0.heatmaps_conv1.weight"])
+    for other in ({"alpha": 2.0}, {"joints": 16}):
+        with pytest.raises(ValueError, match=f"another network.*{next(iter(other))}"):
+            train.start(replace(full, model=replace(full.model, **other)))
+
+
+def _only_until(values: dict[str, Any], kind: type, last: str) -> None:
+    """Drop the settings that came later than `last`, the first version's last one."""
+    names = [f.name for f in fields(kind)]
+    for name in names[names.index(last) + 1 :]:
+        del values[name]
+
+
+def test_runs_of_before_are_read_and_resumed(tiny_config: SPNetConfig, tmp_path: Path) -> None:
+    """Files without the newer settings mean the defaults, in JSON and in a run's folder."""
+    config = small(tiny_config, Stage("s", 2, (STILLS, CLIPS), lr=3e-3))
+    old = asdict(config)
+    for stage in old["stages"]:
+        _only_until(stage, Stage, "cached")
+        for mix in stage["mix"]:
+            _only_until(mix, Mix, "clips")
+    text = json.dumps(old)
+    assert from_json(text) == config and from_json(to_json(config)) == config
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "config.json").write_text(text)
+    train.fit(config, out, resume=True, workers=1)
+    assert (out / "config.json").read_text() == text
+    with pytest.raises(ValueError, match="another run"):
+        train.fit(replace(config, seed=1), out, resume=True, workers=1)
+
+
+def test_cached_clues_use_the_part_s_action_set(tiny_config: SPNetConfig) -> None:
+    torch.manual_seed(0)
+    model = SPNet(replace(tiny_config, actions=(2, 3))).eval()
+    clues = tuple(c[None].detach() for c in model.frames(torch.rand(4, 3, 64, 64)).clues)
+    logits = model.actions(clues)[-1][1]
+    stage = Stage(
+        "s", 9, (replace(CLIPS, action_set=1),), trains="actions", cached=4, over_blocks="last"
+    )
+    values = Objective(model)(Clues(clues, torch.tensor([2])), stage, 0.0)
+    torch.testing.assert_close(values["action"], F.cross_entropy(logits, torch.tensor([2])))
+
+
+def test_a_part_has_a_name_of_its_own() -> None:
+    with pytest.raises(ValueError, match="names of their own"):
+        turns(STILLS, STILLS)
+    assert isinstance(turns(STILLS).parts[0], Part)
