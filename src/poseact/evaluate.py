@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,17 +18,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from poseact import data, metrics, protocols, weights
+from poseact import metrics, protocols
 from poseact.camera import intrinsics_of, pose_to_camera
 from poseact.data.dataset import clip_indices, make_sample, stack
 from poseact.geometry import transform
-from poseact.layers import channels_last
 from poseact.layouts import Layout, convert, layout_named
-from poseact.people.config import PeopleConfig, Preset
 from poseact.types import Record
 from poseact.weights import Card, Network
-
-PEOPLE_CLIPS = 250
 
 Views = Literal["single", "flip", "multi_crop"]
 VIEWS: dict[str, tuple[protocols.View, ...]] = {
@@ -71,6 +66,15 @@ class Report:
         head = {"data": self.data, "split": self.split, "n": self.n, "clips": self.clips}
         top = {**head, "left_out": self.left_out, **_rounded(self.blocks[-1].scores)}
         return json.dumps({**top, "blocks": blocks})
+
+    def table(self) -> str:
+        """A title, and a line a block."""
+        lines = [f"{self.data} {self.split}: {self.n} frames, {self.clips} clips"]
+        for b in self.blocks:
+            scores = "  ".join(f"{name} {value:.1f}" for name, value in b.scores.items())
+            cost = f"{b.multiply_adds / 1e9:.2f} G multiply-adds, {b.ms:.1f} ms a frame"
+            lines.append(f"block {b.pyramid} {b.level}  {scores}  {cost}")
+        return "\n".join(lines)
 
 
 def _rounded(scores: dict[str, float]) -> dict[str, float]:
@@ -264,35 +268,3 @@ def frame_ms(model: Network, size: tuple[int, int], *, repeats: int = 7) -> floa
 def _blank(model: nn.Module, size: tuple[int, int]) -> torch.Tensor:
     device = next(model.parameters()).device
     return torch.zeros(1, 3, *size, device=device).to(memory_format=torch.channels_last)
-
-
-# ------------------------------------------------------------------------------- command
-
-
-def run(
-    name_or_path: str | Path,
-    kind: str,
-    *,
-    root: str | Path | None = None,
-    split: str = "test",
-    limit: int | None = None,
-    device: str = "cpu",
-    preset: Preset = "standard",
-    views: Views = "single",
-) -> Report:
-    """Load weights and a data set and score them; what `poseact eval` calls.
-
-    Rendered people: 250 clips of the split (`limit` changes that) at the card's clip length and
-    frame rate. Other sets: the split as its reader gives it; `limit` takes the first so many.
-    """
-    model, card = weights.load(name_or_path, device=device)
-    people = PeopleConfig(
-        preset=preset,
-        frames=card.frames,
-        fps=card.fps,
-        height=card.size[0],
-        width=card.size[1],
-    )
-    clips = PEOPLE_CLIPS if limit is None else limit
-    records = data.load(kind, root, split=split, people=people, clips=clips)[:limit]
-    return evaluate(channels_last(model), card, records, name=kind, split=split, views=views)

@@ -1,0 +1,263 @@
+"""Benchmarks under their published protocols: one function each, its paper named, one result type.
+
+Every function takes a network in eval mode, its card and the records of a data set, and gives
+`Scores`. The last block answers. For another one give `model.cut(...)`: which block it is, is the
+caller's choice, never that of a score on the test set. People are looked at in their records'
+boxes, grown by `Card.margin`. A joint that the network's layout lacks does not count, and a note
+says so. `PROTOCOLS` names the functions, `run` is what `poseact eval` calls.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from poseact import data, weights
+from poseact.benchmarks.actions import (
+    folder_single_clip,
+    jhmdb_single_clip,
+    ntu_multi_clip,
+    ntu_released,
+    ntu_single_clip,
+    penn_multi_clip,
+    penn_released,
+    penn_single_clip,
+)
+from poseact.benchmarks.poses import (
+    Look,
+    coco_oks_ap,
+    jhmdb_pck,
+    mpii_pckh,
+    mpii_pckh_in_crop,
+    pck_torso,
+)
+from poseact.benchmarks.poses_3d import h36m_p1, h36m_p2, mpi_inf_3dhp_pck3d
+from poseact.benchmarks.scores import Scores
+from poseact.data import deephar, folder
+from poseact.evaluate import VIEWS, Report, evaluate
+from poseact.layers import channels_last
+from poseact.layouts import PA17, PA20, layout_named
+from poseact.people.config import PeopleConfig, Preset
+from poseact.protocols import ClipProtocol, straight_crop
+from poseact.types import Record
+from poseact.weights import Card
+
+__all__ = [
+    "PROTOCOLS",
+    "Benchmark",
+    "ClipProtocol",
+    "Look",
+    "Scores",
+    "coco_oks_ap",
+    "find",
+    "folder_single_clip",
+    "h36m_p1",
+    "h36m_p2",
+    "jhmdb_pck",
+    "jhmdb_single_clip",
+    "mpi_inf_3dhp_pck3d",
+    "mpii_pckh",
+    "mpii_pckh_in_crop",
+    "ntu_multi_clip",
+    "ntu_released",
+    "ntu_single_clip",
+    "pck_torso",
+    "penn_multi_clip",
+    "penn_released",
+    "penn_single_clip",
+    "run",
+]
+
+PEOPLE_CLIPS = 250
+CROPS = {"warp": straight_crop, "original": deephar.crop}
+"""Who cuts the crops: our one warp, or the original project's steps, for its weights."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A protocol on a data set. split: the part it is for. reader: options of the set's `load`."""
+
+    score: Callable[..., Scores | Report]
+    split: str = "test"
+    reader: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What may be said about how the network is asked."""
+        takes = inspect.signature(self.score).parameters
+        how = [f.name for f in fields(takes["how"].default)] if "how" in takes else []
+        return (*how, *(name for name in ("views", "root_depth", "out") if name in takes))
+
+    def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options as keyword arguments of `score`; ValueError for one that it has not."""
+        strange = [name for name in options if name not in self.options]
+        if strange:
+            raise ValueError(
+                f"this protocol has no option {strange[0]!r}; it has {', '.join(self.options)}"
+            )
+        takes = inspect.signature(self.score).parameters
+        plain = {name: value for name, value in options.items() if name in takes}
+        if "how" not in takes:
+            return plain
+        named = {"views": VIEWS, "crop": CROPS}
+        inner = {n: named.get(n, {}).get(v, v) for n, v in options.items() if n not in plain}
+        return {**plain, "how": replace(takes["how"].default, **inner)}
+
+
+def _ntu() -> dict[str, Benchmark]:
+    protocols = {
+        "cross-subject": {"protocol": "cross_subject", "classes": 60},
+        "cross-view": {"protocol": "cross_view", "classes": 60},
+        "cross-subject-120": {"protocol": "cross_subject", "classes": 120},
+        "cross-setup-120": {"protocol": "cross_setup", "classes": 120},
+    }
+    return {
+        **{name: Benchmark(ntu_single_clip, reader=split) for name, split in protocols.items()},
+        **{
+            f"{name}-multi-clip": Benchmark(ntu_multi_clip, reader=split)
+            for name, split in protocols.items()
+        },
+        "cross-subject-released": Benchmark(
+            ntu_released, reader={**protocols["cross-subject"], "step": 2}
+        ),
+    }
+
+
+PROTOCOLS: dict[str, dict[str, Benchmark]] = {
+    "people": {"common": Benchmark(evaluate)},
+    "lspet": {"common": Benchmark(evaluate, "val"), "pck": Benchmark(pck_torso, "val")},
+    "mpii": {
+        "pckh": Benchmark(mpii_pckh, "val"),
+        "pckh-in-crop": Benchmark(mpii_pckh_in_crop, "val"),
+    },
+    "coco": {"oks-ap": Benchmark(coco_oks_ap, "val")},
+    "h36m": {"p1": Benchmark(h36m_p1), "p2": Benchmark(h36m_p2)},
+    "mpi_inf_3dhp": {"pck3d": Benchmark(mpi_inf_3dhp_pck3d)},
+    "penn": {
+        "single-clip": Benchmark(penn_single_clip),
+        "multi-clip": Benchmark(penn_multi_clip),
+        "released": Benchmark(penn_released),
+        "pck-torso": Benchmark(pck_torso),
+    },
+    "ntu": _ntu(),
+    "jhmdb": {"pck": Benchmark(jhmdb_pck), "single-clip": Benchmark(jhmdb_single_clip)},
+    "folder": {"single-clip": Benchmark(folder_single_clip)},
+    "packed": {"common": Benchmark(evaluate)},
+}
+"""Kind of data -> name of a protocol -> what is scored. The first one is the kind's default."""
+
+_SKELETONS = ("msr3d", "sbu", "skeletons")
+
+
+def find(kind: str, protocol: str | None = None) -> tuple[str, Benchmark]:
+    """A protocol of a kind of data and its name, by default the kind's first.
+
+    ValueError names what there is; it also says which kinds have no pictures.
+    """
+    if kind in _SKELETONS:
+        raise ValueError(
+            f"{kind} has skeletons and no pictures: it is scored with a skeleton model, and "
+            "`poseact eval` scores networks that look at pictures"
+        )
+    if kind not in PROTOCOLS:
+        raise ValueError(f"unknown data set {kind!r}; there are {', '.join(PROTOCOLS)}")
+    known = PROTOCOLS[kind]
+    name = next(iter(known)) if protocol is None else protocol
+    if name not in known:
+        raise ValueError(f"{kind} has the protocols {', '.join(known)}; got {name!r}")
+    return name, known[name]
+
+
+def run(
+    name_or_path: str | Path,
+    kind: str,
+    *,
+    root: str | Path | None = None,
+    protocol: str | None = None,
+    split: str | None = None,
+    block: tuple[int, int] | None = None,
+    limit: int | None = None,
+    device: str = "cpu",
+    preset: Preset = "standard",
+    boxes: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Scores | Report:
+    """Load weights and a data set and score them; what `poseact eval` calls.
+
+    protocol, split: the kind's default if None. block: the (pyramid, level) that answers, else the
+    last. limit: the first so many records, or as many rendered clips (250). boxes: of folder and
+    penn, see their readers. options: step, views ("single", "flip", "multi_crop"), crop ("warp",
+    "original"), predicted_box, root_depth, out, as far as the protocol has them. "common" gives a
+    `Report` of all blocks. ValueError and what the reader raises.
+    """
+    protocol, benchmark = find(kind, protocol)
+    split = split or benchmark.split
+    arguments = benchmark.arguments(options or {})
+    model, card = weights.load(name_or_path, device=device)
+    if block is not None:
+        model = model.cut(*block)
+    if kind == "people":
+        records = _people(card, split, PEOPLE_CLIPS if limit is None else limit, preset)
+    else:
+        records = _read(kind, benchmark, card, root, split, boxes)[:limit]
+    arguments |= _from_root(kind, root, split)
+    found = benchmark.score(channels_last(model), card, records, **arguments)
+    if isinstance(found, Report):
+        return replace(found, data=kind, split=split)
+    here = model.exits[-1]
+    return replace(found, data=kind, protocol=protocol, split=split, block=here)
+
+
+def _people(card: Card, split: str, clips: int, preset: Preset) -> Sequence[Record]:
+    height, width = card.size
+    config = PeopleConfig(
+        preset=preset, frames=card.frames, fps=card.fps, height=height, width=width
+    )
+    return data.load("people", split=split, people=config, clips=clips)[:clips]
+
+
+def _read(
+    kind: str,
+    benchmark: Benchmark,
+    card: Card,
+    root: str | Path | None,
+    split: str,
+    boxes: str | Path | None,
+) -> list[Record]:
+    if root is None:
+        raise ValueError(f"data set {kind} needs its folder: --root DIR")
+    options = dict(benchmark.reader)
+    if boxes is not None:
+        if kind not in ("folder", "penn"):
+            raise ValueError(f"boxes from a file are for folder and penn; {kind} has its own")
+        options["boxes"] = boxes
+    if kind == "coco":
+        options["annotations"] = _coco_file(root, split)
+    if kind == "h36m" and (Path(root) / "annotations.mat").is_file():
+        # The original's form has all 32 joints, so its networks' own are read by its tables.
+        options["layout"] = layout_named(card.layout if card.layout in _BY_TABLE else "H36M17")
+    records = import_module(f"poseact.data.{data.READERS[kind]}").load(root, split, **options)
+    # Classes of a packed set are numbers without names: nothing says that the network's are these.
+    return [replace(r, action=None) for r in records] if kind == "packed" else records
+
+
+_BY_TABLE = (PA17.name, PA20.name)
+
+
+def _from_root(kind: str, root: str | Path | None, split: str) -> dict[str, Any]:
+    """What else a protocol must know of the data set's folder."""
+    if kind == "folder" and root is not None:
+        return {"labels": folder.classes(root)}
+    if kind == "coco" and root is not None:
+        return {"annotations": Path(root, _coco_file(root, split) or "")}
+    return {}
+
+
+def _coco_file(root: str | Path, split: str) -> str | None:
+    """The keypoints of the split, below root, of the newest year; None, and the reader says why."""
+    found = sorted(Path(root).glob(f"annotations/person_keypoints_{split}*.json"))
+    return f"annotations/{found[-1].name}" if found else None

@@ -1,0 +1,217 @@
+"""Protocols of action recognition: Penn Action, NTU RGB+D, JHMDB, one's own clips.
+
+A network and a data set meet by the names of the classes, whatever their order; only letters and
+digits of a name count ("pull-up" is "pullup"). Of several action sets the smallest one counts that
+has every class of the records; further classes that it has are possible (wrong) answers.
+
+A video too short for a clip of the length and step asked for is answered from what it has, as
+`single_clip` does, scored like any other and counted as `short`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from poseact import metrics, zoo
+from poseact.benchmarks.scores import Scores
+from poseact.data import jhmdb, ntu, penn
+from poseact.protocols import RELEASED, Actions, ClipProtocol, multi_clip, single_clip
+from poseact.types import Record
+from poseact.weights import Card
+
+_PENN = ClipProtocol(step=6)
+_NTU = ClipProtocol(step=8)
+_EVERY_FRAME = ClipProtocol()
+_PENN_RELEASED = replace(RELEASED, step=6)
+_NTU_RELEASED = replace(RELEASED, step=4)
+
+
+def penn_single_clip(
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _PENN
+) -> Scores:
+    """Accuracy on Penn Action by the one clip in the middle, every 6th frame (TPAMI 2020, 4.1.1).
+
+    Data: Zhang et al., ICCV 2013. The split is the annotation's own.
+    """
+    return top1(model, card, records, labels=penn.ACTIONS, ask=single_clip, how=how)
+
+
+def penn_multi_clip(
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _PENN
+) -> Scores:
+    """Accuracy on Penn Action by the mean of clips T/2 apart (TPAMI 2020, 4.1.1).
+
+    T/2 of the clip's frames, so 24 frames of the video with T = 8 and every 6th frame.
+    """
+    return top1(model, card, records, labels=penn.ACTIONS, ask=multi_clip, how=how)
+
+
+def penn_released(
+    model: nn.Module,
+    card: Card,
+    records: Sequence[Record],
+    *,
+    how: ClipProtocol = _PENN_RELEASED,
+) -> Scores:
+    """As the released code of TPAMI 2020 scores Penn Action, its fault included.
+
+    Clips 9 frames of the video apart, mirrored too, probabilities multiplied; a video shorter than
+    a clip counts as correct. To reproduce a number, not to report one.
+    """
+    return top1(
+        model,
+        card,
+        records,
+        labels=penn.ACTIONS,
+        ask=multi_clip,
+        how=how,
+        short_is_right=True,
+    )
+
+
+def ntu_single_clip(
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _NTU
+) -> Scores:
+    """Accuracy on NTU RGB+D by the one clip in the middle, every 8th frame (TPAMI 2020, 4.1.1).
+
+    The split of the records makes it cross-subject or cross-view (Shahroudy et al., CVPR 2016), or
+    cross-subject or cross-setup of the 120 classes (Liu et al., TPAMI 2020).
+    """
+    return top1(model, card, records, labels=_ntu_names(card), ask=single_clip, how=how)
+
+
+def ntu_multi_clip(
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _NTU
+) -> Scores:
+    """Accuracy on NTU RGB+D by the mean of clips T/2 apart; the rest as `ntu_single_clip`."""
+    return top1(model, card, records, labels=_ntu_names(card), ask=multi_clip, how=how)
+
+
+def ntu_released(
+    model: nn.Module,
+    card: Card,
+    records: Sequence[Record],
+    *,
+    how: ClipProtocol = _NTU_RELEASED,
+) -> Scores:
+    """As the released code scores NTU RGB+D; see `penn_released`.
+
+    For records of every 2nd frame of the videos (`ntu.load(step=2)`): it halves them first.
+    """
+    return top1(
+        model,
+        card,
+        records,
+        labels=_ntu_names(card),
+        ask=multi_clip,
+        how=how,
+        short_is_right=True,
+    )
+
+
+def jhmdb_single_clip(
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _EVERY_FRAME
+) -> Scores:
+    """Accuracy on JHMDB (Jhuang et al., ICCV 2013) by the one clip in the middle, every frame.
+
+    Published numbers are the mean of the three folds; the records are those of one.
+    """
+    return top1(model, card, records, labels=jhmdb.ACTIONS, ask=single_clip, how=how)
+
+
+def folder_single_clip(
+    model: nn.Module,
+    card: Card,
+    records: Sequence[Record],
+    *,
+    labels: Sequence[str],
+    how: ClipProtocol = _EVERY_FRAME,
+) -> Scores:
+    """Accuracy on one's own clips by the one in the middle of each. labels: `folder.classes`."""
+    return top1(model, card, records, labels=labels, ask=single_clip, how=how)
+
+
+def _ntu_names(card: Card) -> Sequence[str]:
+    """The reader's names, or the short ones that imported weights have."""
+    return zoo.NTU60 if zoo.NTU60 in card.labels else ntu.ACTIONS
+
+
+# ------------------------------------------------------------------------------- shared
+
+
+def top1(
+    model: nn.Module,
+    card: Card,
+    records: Sequence[Record],
+    *,
+    labels: Sequence[str],
+    ask: Callable[..., Actions],
+    how: ClipProtocol,
+    short_is_right: bool = False,
+) -> Scores:
+    """Accuracy over videos and by class, and the mean of the classes, in percent.
+
+    labels: names of `Record.action`. ask: `single_clip` or `multi_clip`. how: its action_set is
+    found by name. short_is_right: the released code's fault. Videos without a class are left out
+    and counted. ValueError if there is no labelled video, or no action set of the card fits.
+    """
+    labelled = [r for r in records if r.action is not None and r.action >= 0]
+    if not labelled:
+        raise ValueError(f"none of the {len(records)} records has an action; nothing to score")
+    names = [labels[record.action or 0] for record in labelled]
+    number = action_set(card, names)
+    classes = card.labels[number]
+    how = replace(how, action_set=number)
+    answers = [ask(model, card, record, protocol=how) for record in labelled]
+    probabilities = np.stack([answer.probabilities for answer in answers])
+    keys = [_key(name) for name in classes]
+    truth = np.array([keys.index(_key(name)) for name in names])
+    short = np.array([answer.short for answer in answers])
+    if short_is_right:
+        probabilities[short] = np.eye(len(classes))[truth[short]]
+    right = {
+        name: 100 * metrics.top1(probabilities[chosen], truth[chosen]).mean
+        for name in labels
+        if (chosen := np.array(names) == name).any()
+    }
+    counts = {
+        "videos": len(labelled),
+        "short": int(short.sum()),
+        "videos_left_out": len(records) - len(labelled),
+    }
+    overall = {
+        "top1": 100 * metrics.top1(probabilities, truth).mean,
+        "top1_mean_of_actions": float(np.mean(list(right.values()))),
+    }
+    by_action = {name: {"top1": value} for name, value in right.items()}
+    notes = [f"the answers are those of action set {number + 1}, {len(classes)} classes"]
+    if short_is_right:
+        notes.append("short videos count as correct, whatever the answer, as in the released code")
+    return Scores(overall, {"action": by_action}, counts, tuple(notes))
+
+
+def action_set(card: Card, names: Sequence[str]) -> int:
+    """Which of the card's action sets has all these classes, the smallest one that does.
+
+    ValueError if none has, with the classes that the best one lacks.
+    """
+    if not card.labels:
+        raise ValueError("this network has no action classes; take one that was trained on actions")
+    have = [{_key(name) for name in classes} for classes in card.labels]
+    missing = [sorted({name for name in names if _key(name) not in keys}) for keys in have]
+    best = min(range(len(missing)), key=lambda i: (len(missing[i]), len(card.labels[i])))
+    if missing[best]:
+        raise ValueError(
+            f"no action set of the network fits the data: the closest has not "
+            f"{', '.join(missing[best])}; it has {', '.join(card.labels[best])}. Take a network "
+            "trained on these classes, or name them alike"
+        )
+    return best
+
+
+def _key(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold() or name
