@@ -252,6 +252,40 @@ def timeline(
     return out
 
 
+def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, cell: int = 64) -> np.ndarray:
+    """Clips by true class (rows) and answer (columns), with names: a dark picture.
+
+    counts: (A, A). A cell shows its count, and is as bright as its share of the row. The names of
+    the columns stand upright. cell: px, the side of a cell.
+    """
+    if counts.shape != (len(labels), len(labels)):
+        raise ValueError(f"need ({len(labels)}, {len(labels)}) counts, got {counts.shape}")
+    high, pad = cell * 0.2, round(cell * 0.2)
+    names, corner = [_fitted(name, high, 5 * cell) for name in labels], "true \\ answer"
+    head = max(_text_px(name, high) for name in (*names, corner)) + 2 * pad
+    side = cell * len(labels)
+    top = np.full((head, side, 3), _PANEL, np.uint8)
+    turned = np.ascontiguousarray(np.rot90(top, -1))  # a name along a row, read from below
+    body = np.full((side, head + side + pad, 3), _PANEL, np.uint8)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    for k, name in enumerate(names):
+        line = round((k + 0.5) * cell + high / 2)
+        _text(turned, name, (pad, line), high, _INK)
+        _text(body, name, (head - pad - _text_px(name, high), line), high, _INK)
+        for n, part in enumerate(share[k]):
+            x, y = head + n * cell, k * cell
+            colour = (1 - part) * np.array(_TRACK) + part * np.array(_ACCENT)
+            body[y + 1 : y + cell - 1, x + 1 : x + cell - 1] = np.rint(colour).astype(np.uint8)
+            number, ink = str(int(counts[k, n])), _INK if counts[k, n] else _GRID
+            left = x + (cell - _text_px(number, 1.2 * high)) // 2
+            _text(body, number, (left, round(y + cell / 2 + 0.6 * high)), 1.2 * high, ink)
+    out = np.full((head + side + pad, body.shape[1], 3), _PANEL, np.uint8)
+    out[:head, head : head + side] = np.rot90(turned)
+    out[head : head + side] = body
+    _text(out, corner, (head - pad - _text_px(corner, high), head - pad // 2), high, _FAINT_INK)
+    return out
+
+
 # --------------------------------------------------------------------------------------- composing
 
 
