@@ -15,14 +15,16 @@ FLOORS = [
     {"types"},
     {"geometry"},
     {"layers", "camera"},
-    {"people", "losses", "metrics", "video", "draw", "results"},
+    {"people", "spmf", "losses", "metrics", "video", "draw", "draw_cells", "results"},
     {"data", "models", "track", "finder", "weights", "keras_import", "keras_configs", "zoo"},
     {"stream"},
-    {"predictor", "protocols"},
-    {"evaluate", "run_folder"},
-    {"train"},
-    {"recipes"},
-    {"demo", "doctor", "predict_files", "console", "data_commands"},
+    {"predictor", "protocols", "lift_data", "keypoint_files"},
+    {"evaluate", "run_folder", "run_config", "learning", "objective", "recognition"},
+    {"benchmarks"},
+    {"train", "lifting", "search", "search_table"},
+    {"recipes", "published", "tables", "dry_run"},
+    {"demo", "doctor", "predict_files", "lift_files", "lift_command", "console"}
+    | {"data_commands", "search_command", "own_clips", "own_actions"},
     {"cli", "__init__", "__main__"},
 ]
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -18,6 +18,8 @@ from tyro.conf import Positional, Suppress, arg, subcommand
 
 from poseact.console import complain, progress
 from poseact.data_commands import Data, Out
+from poseact.lift_command import Lift
+from poseact.search_command import Search
 
 EXPECTED = (ValueError, OSError, ImportError)
 """Errors whose message says all that is needed."""
@@ -169,16 +171,32 @@ class Evaluate:
 
     weights: str = "spnet-s"
     """A shipped model or a weights file."""
-    data: Literal["people", "lspet"] = "people"
-    """Which data."""
+    data: Annotated[str, arg(metavar="KIND")] = "people"
+    """people, or a set on disk: lspet, mpii, coco, h36m, mpi_inf_3dhp, penn, ntu, jhmdb, folder."""
     root: Annotated[Path | None, arg(metavar="DIR")] = None
     """Its folder; rendered people need none."""
-    split: Literal["test", "val", "all"] | None = None
-    """Which part of it: by default test of people, val of lspet."""
+    protocol: Annotated[str | None, arg(metavar="NAME")] = None
+    """How it is scored, see docs/protocols.md; each kind of data has a default."""
+    split: Literal["train", "val", "test", "all"] | None = None
+    """Which part of it: by default the protocol's."""
+    block: Exit = None
+    """The prediction block that answers: by default the last."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Only so many samples."""
-    views: Literal["single", "flip", "multi_crop"] = "single"
+    views: Literal["single", "flip", "multi_crop"] | None = None
     """One crop; that and its mirror image; or five crops and their mirror images (CVPR 2018)."""
+    crop: Literal["warp", "original"] | None = None
+    """Who cuts the crops: this package, or the steps of the original project, for its weights."""
+    step: Annotated[int | None, arg(metavar="N")] = None
+    """Every how many frames of a video (of a clip, or of those that are scored)."""
+    root_depth: Literal["given", "stature"] | None = None
+    """3D: the distance of the root is the true one, or that of an adult of 1.7 m."""
+    predicted_box: bool = False
+    """Actions: look into the box around poses found in the whole pictures."""
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Boxes of penn or folder."""
+    out: Annotated[Path | None, arg(metavar="FILE")] = None
+    """COCO: where the predictions go."""
     preset: Literal["easy", "standard", "hard"] = "standard"
     """How hard the rendered people are."""
     json: bool = False
@@ -187,51 +205,60 @@ class Evaluate:
     """Where the network runs."""
 
     def run(self) -> int:
-        from poseact.evaluate import run
+        from poseact.benchmarks import run
 
-        report = run(
+        options = {
+            "views": self.views,
+            "crop": self.crop,
+            "step": self.step,
+            "root_depth": self.root_depth,
+            "predicted_box": self.predicted_box or None,
+            "out": self.out,
+        }
+        found = run(
             self.weights,
             self.data,
             root=self.root,
-            split=self.split or ("test" if self.data == "people" else "val"),
+            protocol=self.protocol,
+            split=self.split,
+            block=self.block,
             limit=self.limit,
             device=self.device,
             preset=self.preset,
-            views=self.views,
+            boxes=self.boxes,
+            options={name: value for name, value in options.items() if value is not None},
         )
-        if self.json:
-            print(report.to_json())
-            return 0
-        print(f"{report.data} {report.split}: {report.n} frames, {report.clips} clips")
-        for block in report.blocks:
-            scores = "  ".join(f"{name} {value:.1f}" for name, value in block.scores.items())
-            cost = f"{block.multiply_adds / 1e9:.2f} G multiply-adds, {block.ms:.1f} ms a frame"
-            print(f"block {block.pyramid} {block.level}  {scores}  {cost}")
+        print(found.to_json() if self.json else found.table())
         return 0
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a model from a recipe; `--section.key value` overrides any of its settings."""
+    """Train a model from a recipe; `--section.key value` overrides any of its settings.
+
+    `poseact train actions --help` is about action classes of your own.
+    """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """Name of a recipe."""
-    out: Out
+    """Name of a recipe (see `poseact recipes`), or `actions`."""
+    out: Out = Path("poseact_run")
     """Folder of the run."""
     resume: bool = False
     """Go on from the folder's checkpoint."""
+    dry_run: bool = False
+    """Only open the data, show a batch and make one step in every stage; nothing is written."""
     overrides: Annotated[tuple[str, ...], Suppress] = ()
     """What `parse` leaves for the recipe."""
 
     def run(self) -> int:
         # Read when torch loads: threads that spin ruin a training as soon as anything else runs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from poseact.recipes import RECIPES
+        from poseact.recipes import recipe
         from poseact.train import fit
 
-        if self.recipe not in RECIPES:
-            raise ValueError(f"no recipe {self.recipe!r}; there are {', '.join(RECIPES)}")
-        config = RECIPES[self.recipe]()
+        if self.recipe == "actions":
+            raise ValueError("write `poseact train actions` first, and its options after it")
+        config = recipe(self.recipe)
         prog = f"poseact train {self.recipe}"
         config = tyro.cli(
             tyro.conf.AvoidSubcommands[type(config)],
@@ -239,7 +266,84 @@ class Train:
             args=self.overrides,
             prog=prog,
         )
+        if self.dry_run:
+            from poseact.dry_run import dry_run
+
+            for line in dry_run(config):
+                print(line, flush=True)
+            return 0
         print(fit(config, self.out, resume=self.resume))
+        return 0
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The recipes: network, training, price, data, and the published numbers they are for."""
+
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="[RECIPE ...]")] = ()
+    """Only these; by default all."""
+
+    def run(self) -> int:
+        from poseact.recipes import RECIPES, describe
+
+        print("\n\n".join(describe(name) for name in self.names or RECIPES))
+        return 0
+
+
+@dataclass(frozen=True)
+class TrainActions:
+    """Your own action classes from a folder of clips: root/CLASS/*.mp4, or a folder of pictures a
+    clip. No annotation is needed.
+
+    The poses stay those of the base model, only its action heads learn. Some clips of each class
+    are held out by their names, or by folders root/train/CLASS and root/test/CLASS, and measured
+    once. The same command again uses the boxes in the run's folder, which may be corrected.
+    """
+
+    root: Annotated[Path, arg(metavar="DIR")]
+    """The folder of clips."""
+    out: Out
+    """Folder of the run: weights.safetensors, report.json, confusion.png, boxes.csv, ..."""
+    data: Literal["folder"] = "folder"
+    """How the clips are arranged."""
+    weights: str = "spnet-s"
+    """The base model: a shipped one or a weights file."""
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Where the person is: CSV with the columns clip, x0, y0, x1, y1 and perhaps frame (px). In
+    other clips the base model finds the person."""
+    fps: float = 25.0
+    """Frames a second of folders of pictures; videos say it themselves."""
+    passes: int = 8
+    """Clips taken from each video, each with another start and crop."""
+    steps: int = 250
+    """Of the training of the heads."""
+    lr: float = 1e-3
+    """Their learning rate."""
+    mirror: Annotated[bool, arg(help_behavior_hint="")] = True
+    """Do not learn from mirror images (as where the classes speak of left and right)."""
+    seed: int = 0
+    """Of everything random."""
+    device: Annotated[str | None, arg(metavar="NAME")] = None
+    """cpu, cuda, ...; by default a GPU if there is one."""
+
+    def run(self) -> int:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from poseact.own_actions import Settings, train_actions
+
+        settings = Settings(
+            root=str(self.root),
+            weights=self.weights,
+            boxes=None if self.boxes is None else str(self.boxes),
+            fps=self.fps,
+            passes=self.passes,
+            steps=self.steps,
+            lr=self.lr,
+            mirror=self.mirror,
+            seed=self.seed,
+        )
+        report = train_actions(settings, self.out, device=self.device)
+        print("\n".join(report.lines()))
+        print(f"poseact predict CLIP --weights {self.out / 'weights.safetensors'}")
         return 0
 
 
@@ -259,12 +363,15 @@ class Demo:
 
 Command = (
     Annotated[Predict, subcommand("predict")]
+    | Annotated[Lift, subcommand("lift")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Models, subcommand("models")]
     | Annotated[ImportKeras, subcommand("import-keras")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Evaluate, subcommand("eval")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Recipes, subcommand("recipes")]
+    | Annotated[Search, subcommand("search")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -276,6 +383,8 @@ def parse(args: Sequence[str]) -> Any:
     `train` keeps the options it does not know: they are for its recipe.
     """
     about = "2D and 3D human pose and action recognition from pictures and video."
+    if args[:2] == ["train", "actions"]:
+        return tyro.cli(TrainActions, prog="poseact train actions", args=args[2:], config=STYLE)
     if args[:1] != ["train"]:
         return tyro.cli(Command, prog="poseact", args=args, config=STYLE, description=about)
     command, rest = tyro.cli(

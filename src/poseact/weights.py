@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from poseact.layouts import layout_named
+from poseact.models.lifter import Lifter, LifterConfig
 from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 
@@ -52,6 +53,13 @@ class Loaded(NamedTuple):
     card: Card
 
 
+class LoadedLifter(NamedTuple):
+    """A lifter in eval mode and its card."""
+
+    model: Lifter
+    card: Card
+
+
 def network(config: NetworkConfig) -> Network:
     """The network of a configuration, with fresh weights."""
     return SPNet(config) if isinstance(config, SPNetConfig) else Multitask(config)
@@ -63,6 +71,8 @@ def build(card: Card) -> Network:
         return SPNet(SPNetConfig(**_known(card, SPNetConfig)))
     if card.architecture == "multitask":
         return Multitask(MultitaskConfig(**_known(card, MultitaskConfig)))
+    if card.architecture == "lifter":
+        raise ValueError("a lifter sees joints, not pictures; it is for `poseact lift`")
     raise ValueError(
         f"unknown architecture {card.architecture!r}; this version knows spnet and multitask"
     )
@@ -75,7 +85,7 @@ def _known(card: Card, config: type) -> dict[str, Any]:
     return card.config
 
 
-def save(path: str | Path, model: Network, card: Card, *, half: bool = False) -> Path:
+def save(path: str | Path, model: Network | Lifter, card: Card, *, half: bool = False) -> Path:
     """Write atomically. `half` stores kernels as float16, batch-norm vectors as they are."""
     path = Path(path)
     tensors: dict[str, Tensor] = {}
@@ -126,6 +136,23 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
     path = find(name_or_path)
     card, tensors = _read(path)
     model = build(card)
+    _fill(model, tensors, path)
+    return Loaded(model.to(device).eval(), card)
+
+
+def load_lifter(name_or_path: str | Path) -> LoadedLifter:
+    """A lifter on the CPU, ready to use, from a shipped name or a file; errors as in `load`."""
+    path = find(name_or_path)
+    card, tensors = _read(path)
+    if card.architecture != "lifter":
+        raise ValueError(f"{path} is {card.architecture}, which sees pictures: it is no lifter")
+    model = Lifter(LifterConfig(**_known(card, LifterConfig)))
+    _fill(model, tensors, path)
+    return LoadedLifter(model.eval(), card)
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put the tensors of a file into the network; ValueError unless they are exactly its own."""
     expected = model.state_dict()
     missing = sorted(set(expected) - set(tensors))
     extra = sorted(set(tensors) - set(expected))
@@ -141,7 +168,6 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
                 f"the configuration wants {tuple(expected[name].shape)}"
             )
     model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
-    return Loaded(model.to(device).eval(), card)
 
 
 def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:

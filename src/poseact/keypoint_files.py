@@ -1,0 +1,284 @@
+"""2D joints as other programs write them: OpenPose's JSON, COCO results, our JSON lines, arrays.
+
+Whatever the form, frames of people in px come out; a joint that a file gives as 0, 0 or as NaN is
+unknown. Half a pixel is added to COCO's numbers, which count pixels; for the others nothing is said
+of where pixels count from, and they are taken as they stand.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from poseact.data.archives import read_json, read_npy, read_npz
+from poseact.geometry import box_around
+from poseact.layouts import COCO17, LAYOUTS, OPENPOSE25, Layout
+from poseact.results import read_jsonl
+from poseact.types import Person, Result
+
+NO_TRACK = -1
+"""`Person.track` where the file does not say who is who."""
+
+OPENPOSE18 = Layout(
+    "OPENPOSE18",
+    (
+        *("nose", "thorax", "r_shoulder", "r_elbow", "r_wrist", "l_shoulder", "l_elbow", "l_wrist"),
+        *("r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle"),
+        *("r_eye", "l_eye", "r_ear", "l_ear"),
+    ),
+    (1, -1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15),
+)
+OPENPOSE15 = Layout(
+    "OPENPOSE15",
+    (
+        *("head", "thorax", "r_shoulder", "r_elbow", "r_wrist", "l_shoulder", "l_elbow", "l_wrist"),
+        *("r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle", "spine"),
+    ),
+    (1, -1, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, 1),
+)
+HALPE26 = Layout(
+    "HALPE26",
+    (
+        *COCO17.joints,
+        *("head", "thorax", "pelvis"),
+        *("l_big_toe", "r_big_toe", "l_small_toe", "r_small_toe", "l_heel", "r_heel"),
+    ),
+    (18, 0, 0, 1, 2, 18, 18, 5, 6, 7, 8, 19, 19, 11, 12, 13, 14, 0, 19, -1, 15, 16, 20, 21, 15, 16),
+)
+FILE_LAYOUTS = {**LAYOUTS, **{layout.name: layout for layout in (OPENPOSE18, OPENPOSE15, HALPE26)}}
+
+_OPENPOSE = {len(layout): layout for layout in (OPENPOSE25, OPENPOSE18, OPENPOSE15)}
+_COCO = {len(layout): layout for layout in (COCO17, HALPE26)}  # AlphaPose writes the second
+_FORMS = (
+    "a folder of OpenPose's JSON files, one of them, COCO results (.json), "
+    "poseact's own .jsonl, or an array (.npy, .npz)"
+)
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """Frames of people without 3D. fps and size (width, height) px: None where the file has none.
+
+    Frames where nobody was seen may be absent; `Result.index` counts them all the same.
+    """
+
+    results: tuple[Result, ...]
+    layout: Layout
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+
+
+def read_keypoints(path: str | Path, *, layout: str | None = None, fps: float = 30.0) -> Keypoints:
+    """2D joints of a file or folder, its form found by its suffix and content.
+
+    layout: the name of the joints' order, needed for arrays and where the number of joints does not
+    tell. fps: frames a second, where the file has no times. Raises FileNotFoundError, or ValueError
+    that names the file and the mend.
+    """
+    path = Path(path)
+    order = None if layout is None else _layout_called(layout)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; wanted is {_FORMS}")
+    if path.is_dir():
+        found = _openpose_folder(path, order, fps)
+    elif path.suffix == ".json":
+        found = _json(path, order, fps)
+    elif path.suffix == ".jsonl":
+        header, results = read_jsonl(path)
+        found = Keypoints(tuple(results), header.layout, header.fps, header.size)
+        _agree(path, found.layout, order)
+    elif path.suffix in (".npy", ".npz"):
+        found = _array(path, order, fps)
+    else:
+        raise ValueError(f"{path}: not a form of keypoints that is known: {_FORMS}")
+    _check_pixels(path, found)
+    return found
+
+
+def _layout_called(name: str) -> Layout:
+    if name not in FILE_LAYOUTS:
+        raise ValueError(f"no layout {name!r}; there are {', '.join(FILE_LAYOUTS)}")
+    return FILE_LAYOUTS[name]
+
+
+def _agree(path: Path, own: Layout, order: Layout | None) -> None:
+    if order is not None and order != own:
+        raise ValueError(
+            f"{path} says that it has {own.name}, not {order.name}; leave --layout out"
+        )
+
+
+def _check_pixels(path: Path, found: Keypoints) -> None:
+    values = [person.xy for result in found.results for person in result.people]
+    if not values or np.isnan(values).all():
+        raise ValueError(f"{path}: there is nobody in it")
+    if np.nanmax(np.abs(values)) <= 2:
+        raise ValueError(
+            f"{path}: all coordinates are within {np.nanmax(np.abs(values)):.2f}, wanted are px of "
+            "the picture (OpenPose: --keypoint_scale 0); multiply them by its width and height"
+        )
+
+
+def _person(table: np.ndarray, layout: Layout) -> Person:
+    """From rows x, y, score."""
+    known = np.isfinite(table[:, :2]).all(-1) & (table[:, :2] != 0).any(-1)
+    xy = np.where(known[:, None], table[:, :2], np.nan)
+    score = np.where(known, np.nan_to_num(table[:, 2]), 0.0)
+    return Person(xy, None, score, box_around(xy), layout, NO_TRACK)
+
+
+def _by_count(path: Path, joints: int, known: dict[int, Layout], order: Layout | None) -> Layout:
+    """The layout asked for, or the one of so many joints."""
+    if order is not None and len(order) == joints:
+        return order
+    if order is not None:
+        raise ValueError(f"{path} has {joints} joints, {order.name} has {len(order)}")
+    if joints not in known:
+        usual = ", ".join(f"{n} ({layout.name})" for n, layout in known.items())
+        raise ValueError(f"{path} has {joints} joints; known are {usual}; else give --layout")
+    return known[joints]
+
+
+# ----------------------------------------------------------------------------------------- JSON
+
+
+def _json(path: Path, order: Layout | None, fps: float) -> Keypoints:
+    content = read_json(path)
+    if isinstance(content, dict) and "people" in content:
+        return _openpose([(0, path, content)], order, fps)
+    if isinstance(content, list):
+        return _coco(path, content, order, fps)
+    hint = ""
+    if isinstance(content, dict) and "annotations" in content:
+        hint = " (this is COCO's annotation file; results are the list of what was detected)"
+    raise ValueError(
+        f"{path}: neither OpenPose's JSON (an object with people) nor COCO results "
+        f"(a list of image_id, keypoints, score){hint}"
+    )
+
+
+def _openpose_folder(folder: Path, order: Layout | None, fps: float) -> Keypoints:
+    files = sorted(folder.glob("*_keypoints.json")) or sorted(folder.glob("*.json"))
+    if not files:
+        raise ValueError(f"{folder}: no .json file in it; OpenPose's --write_json fills such one")
+    numbers = [_number(file.name.removesuffix("_keypoints.json")) for file in files]
+    if None in numbers or len(set(numbers)) < len(files):
+        raise ValueError(
+            f"{folder}: its files are not the numbered frames of one video, "
+            "NAME_000000000000_keypoints.json; put each video into a folder of its own"
+        )
+    frames = [(n, file, read_json(file)) for n, file in zip(numbers, files) if n is not None]
+    return _openpose(sorted(frames, key=lambda frame: frame[0]), order, fps)
+
+
+def _number(name: str) -> int | None:
+    """The last number in a name, or None."""
+    digits = re.findall(r"\d+", name)
+    return int(digits[-1]) if digits else None
+
+
+def _openpose(frames: list[tuple[int, Path, Any]], order: Layout | None, fps: float) -> Keypoints:
+    """From (number, file, content) of each frame."""
+    tables = [(n, file, _openpose_people(file, content)) for n, file, content in frames]
+    first = next(((file, people[0]) for _, file, people in tables if people), None)
+    if first is None:
+        raise ValueError(f"{frames[0][1]}: nobody in it nor in the files beside it")
+    layout = _by_count(first[0], len(first[1]), _OPENPOSE, order)
+    for _, file, people in tables:
+        if any(len(table) != len(layout) for table in people):
+            raise ValueError(f"{file}: not {len(layout)} joints a person as in {first[0].name}")
+    return Keypoints(
+        tuple(
+            Result(n, n / fps, tuple(_person(table, layout) for table in people))
+            for n, _, people in tables
+        ),
+        layout,
+    )
+
+
+def _openpose_people(file: Path, content: Any) -> list[np.ndarray]:
+    """(J, 3) of each person."""
+    try:
+        numbers = [person["pose_keypoints_2d"] for person in content["people"]]
+        tables = [np.array(n, float).reshape(-1, 3) for n in numbers]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file}: not OpenPose's JSON: people with pose_keypoints_2d of x y score each "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return [table for table in tables if len(table)]  # hands or faces alone have no body
+
+
+def _coco(path: Path, entries: list[Any], order: Layout | None, fps: float) -> Keypoints:
+    """COCO results; AlphaPose's have names of pictures for ids, and sometimes 26 joints."""
+    people: dict[int, list[np.ndarray]] = {}
+    try:
+        for entry in entries:
+            number = _number(str(entry["image_id"]))
+            if number is None:
+                raise ValueError(f"no number in the image_id {entry['image_id']!r}")
+            table = np.array(entry["keypoints"], float).reshape(-1, 3)
+            missing = (table == 0).all(-1, keepdims=True)
+            table[:, :2] = np.where(missing, 0, table[:, :2] + 0.5)
+            people.setdefault(number, []).append(table)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not COCO results, a list of image_id and keypoints of x y score each "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    counts = {len(table) for tables in people.values() for table in tables}
+    if len(counts) != 1:
+        raise ValueError(f"{path}: people of one number of joints are wanted, got {sorted(counts)}")
+    layout = _by_count(path, counts.pop(), _COCO, order)
+    return Keypoints(
+        tuple(
+            Result(n, n / fps, tuple(_person(table, layout) for table in people[n]))
+            for n in sorted(people)
+        ),
+        layout,
+    )
+
+
+# --------------------------------------------------------------------------------------- arrays
+
+
+def _array(path: Path, order: Layout | None, fps: float) -> Keypoints:
+    """(T, J, 2 or 3) of one person; the third column is the score."""
+    if order is None:
+        raise ValueError(
+            f"{path}: an array does not say which joints it has; give --layout, one of "
+            f"{', '.join(FILE_LAYOUTS)}"
+        )
+    points = read_npy(path) if path.suffix == ".npy" else _only_array(path)
+    numeric = points.dtype.kind in "fiu"
+    if (
+        not numeric
+        or points.ndim != 3
+        or points.shape[1:] not in ((len(order), 2), (len(order), 3))
+    ):
+        raise ValueError(
+            f"{path}: wanted is an array of numbers (T, {len(order)}, 2 or 3) for {order.name}, "
+            f"got {points.shape} of {points.dtype}"
+        )
+    tables = _with_score(points.astype(float))
+    people = [_person(table, order) for table in tables]
+    return Keypoints(tuple(Result(t, t / fps, (person,)) for t, person in enumerate(people)), order)
+
+
+def _with_score(points: Float[np.ndarray, "t j d"]) -> Float[np.ndarray, "t j 3"]:
+    return points if points.shape[-1] == 3 else np.insert(points, 2, 1.0, axis=-1)
+
+
+def _only_array(path: Path) -> np.ndarray:
+    arrays = {name: value for name, value in read_npz(path).items() if value.ndim == 3}
+    if len(arrays) != 1:
+        raise ValueError(
+            f"{path}: wanted is one array (T, J, 2 or 3), it has {len(arrays)} of three axes "
+            f"({', '.join(arrays) or 'none'}); save the one that is meant as .npy"
+        )
+    return next(iter(arrays.values()))

@@ -1,0 +1,61 @@
+"""`poseact lift`: what the command line asks of `lift_files`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from poseact.data_commands import Out
+
+
+@dataclass(frozen=True)
+class Lift:
+    """3D poses from the 2D joints of another program's files."""
+
+    source: Annotated[Positional[Path], arg(metavar="IN")]
+    """OpenPose JSON (a folder or one file), COCO results .json, our .jsonl, or an .npy/.npz."""
+    out: Out
+    """The results to write (NAME.jsonl), root-relative mm in H36M17."""
+    weights: str | None = None
+    """A lifter's weights; by default the shipped one."""
+    layout: Annotated[str | None, arg(metavar="NAME")] = None
+    """Which joints, in which order; an array (T, J, 2 or 3) needs it."""
+    size: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT")] = None
+    """Size of the pictures in px, where the file does not say and the lifter asks for it."""
+    fps: float = 30.0
+    """Frames a second, where the file does not say."""
+    people: Annotated[int | None, arg(metavar="N")] = None
+    """Only the N people who are seen best and longest."""
+    combine: Literal["mean", "det", "gt"] = "mean"
+    """Mean of both streams, or the one trained on a detector's joints or on exact ones."""
+    flip: bool = False
+    """Average with the mirror image."""
+    html: bool = False
+    """Also write NAME.html, a page to look at the poses in."""
+
+    def run(self) -> int:
+        if self.people is not None and self.people < 1:
+            raise ValueError(f"--people is a number of people, 1 or more, got {self.people}")
+        if self.fps <= 0:
+            raise ValueError(f"--fps is a number of frames a second, got {self.fps}")
+        from poseact.lift_files import lift_file
+
+        files, notes = lift_file(
+            self.source,
+            self.out,
+            weights=self.weights,
+            layout=self.layout,
+            size=self.size,
+            fps=self.fps,
+            people=self.people,
+            combine=self.combine,
+            flip=self.flip,
+            html=self.html,
+        )
+        print(f"{self.source}: {', '.join(map(str, files))}")
+        for note in notes:
+            print(f"  {note}")
+        return 0

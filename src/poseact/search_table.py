@@ -1,0 +1,287 @@
+"""A searched architecture and honest controls, trained the same way, each tested once a seed.
+
+The controls: random architectures of the same space (the baseline that a search has to beat), the
+cells published by the authors of ENAS, DenseNet-40, and a temporal CNN on the joints. Every network
+of cells gets as many channels as bring it near the same number of parameters.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import nn
+
+from poseact.models.densenet import DenseNet
+from poseact.models.enas import PUBLISHED, Genotype, parameters, random_genotype, read_genotype
+from poseact.models.temporal import TemporalCNN
+from poseact.recognition import (
+    Bank,
+    Joints,
+    Take,
+    accuracy,
+    class_count,
+    copy_accuracy,
+    hold_out,
+    open_takes,
+    train,
+)
+from poseact.run_folder import RunFolder, written_whole
+from poseact.search import Search, SearchConfig, builder
+
+PAPER_COPIES = 21
+"""Augmented versions of a test sequence that the paper's accuracies seem to count one by one."""
+
+_RANDOM = 77  # seed of the random architectures: the same for all searches
+
+
+@dataclass(frozen=True)
+class Row:
+    """A classifier on the test subjects. accuracy: share 0..1 of sequences, one number a seed.
+    copies: the same over augmented copies of them, empty if not asked for. shared: accuracy on the
+    validation part with shared weights, None outside the search space."""
+
+    name: str
+    parameters: int
+    accuracy: tuple[float, ...]
+    copies: tuple[float, ...]
+    shared: float | None
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.accuracy))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the seeds (n - 1); NaN for one seed."""
+        return float(np.std(self.accuracy, ddof=1)) if len(self.accuracy) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Table:
+    """rank_correlation: Spearman's, between `shared` and the mean accuracy of the rows that have
+    both; None for fewer than three of them or if one side is constant."""
+
+    rows: tuple[Row, ...]
+    rank_correlation: float | None
+
+    def text(self) -> str:
+        """As Markdown."""
+        lines = [
+            "| classifier | parameters | test accuracy % | over copies % | shared weights % |",
+            "|---|---|---|---|---|",
+        ]
+        for row in self.rows:
+            copies = f"{np.mean(row.copies):.1%}" if row.copies else ""
+            shared = "" if row.shared is None else f"{row.shared:.1%}"
+            spread = f" +- {row.spread * 100:.1f}" if len(row.accuracy) > 1 else ""
+            lines.append(
+                f"| {row.name} | {row.parameters / 1e6:.2f} M | {row.mean * 100:.1f}{spread} "
+                f"| {copies.rstrip('%')} | {shared.rstrip('%')} |"
+            )
+        random = [row.mean for row in self.rows if row.name.startswith("random")]
+        if len(random) > 1:
+            spread = float(np.std(random, ddof=1))
+            lines.append(
+                f"\n{len(random)} random architectures: {np.mean(random) * 100:.1f} "
+                f"+- {spread * 100:.1f} % over architectures"
+            )
+        if self.rank_correlation is not None:
+            lines.append(
+                f"rank correlation of shared weights and test accuracy: {self.rank_correlation:.2f}"
+            )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    build: Callable[[], nn.Module]
+    banks: tuple[Bank, Bank]
+    genotype: Genotype | None = None
+
+
+def compare(
+    config: SearchConfig,
+    out: str | Path,
+    *,
+    seeds: int = 3,
+    random: int = 5,
+    controls: bool = True,
+    copies: int = 0,
+) -> Table:
+    """Train on all training subjects and test on the others; table.json and table.csv in `out`.
+
+    out: the folder of a finished `search`. random: architectures; controls: the other three as
+    well. copies: also score so many augmented versions of each test sequence, as the paper seems
+    to. Trainings that are done are kept in tested.json: the same command goes on after a stop.
+    FileNotFoundError before the search is done: nothing is tested before the choice is on disk.
+    """
+    folder = Path(out)
+    if not (folder / "genotype.json").is_file():
+        raise FileNotFoundError(f"{folder} has no genotype.json; finish the search first")
+    chosen = read_genotype(folder / "genotype.json")
+    training = open_takes(config.data, config.root, "train", subset=config.subset)
+    test = open_test(config, training)
+    classes = class_count(training)
+    entries = _entries(config, chosen, training, test, classes, random, controls, copies)
+    shared = shared_ratings(
+        config, folder, training, classes, [e.genotype for e in entries if e.genotype]
+    )
+    tested = _Tested(folder / "tested.json", {"config": dataclasses.asdict(config)})
+    rows = []
+    for entry in entries:
+        scores = [tested.score(entry, config, seed, copies) for seed in range(seeds)]
+        rows.append(
+            Row(
+                entry.name,
+                parameters(entry.build()),
+                tuple(score[0] for score in scores),
+                tuple(value for score in scores for value in score[1:]),
+                shared.get(entry.genotype) if entry.genotype else None,
+            )
+        )
+    table = Table(tuple(rows), _rank_correlation(rows))
+    save(table, folder)
+    return table
+
+
+def open_test(config: SearchConfig, training: Sequence[Take]) -> list[Take]:
+    """The test takes. ValueError if one of their subjects was trained on."""
+    test = open_takes(config.data, config.root, "test", subset=config.subset)
+    common = frozenset().union(*(t.subjects for t in training)) & frozenset().union(
+        *(t.subjects for t in test)
+    )
+    if common:
+        raise ValueError(f"subjects {', '.join(sorted(common))} are in training and in test")
+    return test
+
+
+def _entries(
+    config: SearchConfig,
+    chosen: Genotype,
+    training: Sequence[Take],
+    test: Sequence[Take],
+    classes: int,
+    random: int,
+    controls: bool,
+    copies: int,
+) -> list[_Entry]:
+    pictures = (
+        Bank(training, config.pictures, copies=config.copies, seed=config.seed),
+        Bank(test, config.pictures, copies=copies, seed=config.seed + 1),
+    )
+    generator = torch.Generator().manual_seed(_RANDOM)
+    nodes = config.controller.nodes
+    named = [("searched", chosen)]
+    named += [(f"random {n + 1}", random_genotype(nodes, generator)) for n in range(random)]
+    named += [("published cells", PUBLISHED)] * controls
+    entries = [
+        _Entry(name, builder(config, genotype, classes), pictures, genotype)
+        for name, genotype in named
+    ]
+    if controls:
+        joints = Joints(augment=config.pictures.augment)
+        paths = (
+            Bank(training, joints, copies=config.copies, seed=config.seed),
+            Bank(test, joints, copies=copies, seed=config.seed + 1),
+        )
+        channels = paths[0].plain.shape[1]
+        entries += [
+            _Entry("DenseNet-40", lambda: DenseNet(classes), pictures),
+            _Entry("temporal CNN", lambda: TemporalCNN(channels, classes), paths),
+        ]
+    return entries
+
+
+def shared_ratings(
+    config: SearchConfig,
+    folder: Path,
+    training: Sequence[Take],
+    classes: int,
+    genotypes: Sequence[Genotype],
+) -> dict[Genotype, float]:
+    """Accuracies on the validation part with the shared weights of a finished search, of the
+    architectures that have its number of nodes."""
+    held = Bank(hold_out(training, config.validation)[1], config.pictures)
+    run = Search(config, classes, held, held)
+    state = RunFolder(folder).read_checkpoint()
+    if state is None:
+        raise FileNotFoundError(f"{folder} has no checkpoint.pt with the shared weights")
+    run.load(state)
+    return {g: run.rating_of_all(g) for g in genotypes if g.nodes == config.controller.nodes}
+
+
+class _Tested:
+    """Accuracies that are known, on disk after every training. ValueError if the file belongs to
+    another search."""
+
+    def __init__(self, path: Path, note: dict[str, Any]) -> None:
+        self.path = path
+        self.table: dict[str, Any] = json.loads(json.dumps(note | {"scores": {}}))
+        if path.is_file():
+            known = json.loads(path.read_text())
+            if known.get("config") != self.table["config"]:
+                raise ValueError(f"{path} belongs to a search with other settings; remove it")
+            self.table = known
+
+    def score(self, entry: _Entry, config: SearchConfig, seed: int, copies: int) -> list[float]:
+        """Per sequence and, with copies, per copy."""
+        arc = "" if entry.genotype is None else " ".join(map(str, entry.genotype.arc()))
+        key = f"{entry.name} [{arc}] seed {seed} copies {copies}"
+        if key not in self.table["scores"]:
+            learned, test = entry.banks
+            model = train(entry.build, learned, config.final, seed=seed)
+            found = [accuracy(model, test)]
+            if copies:
+                found.append(copy_accuracy(model, test))
+            self.table["scores"][key] = found
+            with written_whole(self.path) as temporary:
+                temporary.write_text(json.dumps(self.table, indent=1))
+            print(f"{entry.name}, seed {seed}: {found[0]:.1%}", flush=True)
+        return self.table["scores"][key]
+
+
+def _rank_correlation(rows: Sequence[Row]) -> float | None:
+    pairs = [(row.shared, row.mean) for row in rows if row.shared is not None]
+    if len(pairs) < 3 or any(len(set(side)) < 2 for side in zip(*pairs)):
+        return None
+    shared, alone = (rankdata(side) for side in zip(*pairs))
+    return float(np.corrcoef(shared, alone)[0, 1])
+
+
+def save(table: Table, folder: Path) -> None:
+    """table.json and table.csv."""
+    note = {
+        "rows": [
+            dataclasses.asdict(row) | {"mean": row.mean, "spread": _or_none(row.spread)}
+            for row in table.rows
+        ],
+        "rank_correlation": table.rank_correlation,
+    }
+    with written_whole(folder / "table.json") as temporary:
+        temporary.write_text(json.dumps(note, indent=1))
+    with written_whole(folder / "table.csv") as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("classifier", "parameters", "mean", "spread", "seeds", "shared"))
+        for row in table.rows:
+            numbers = (
+                row.parameters,
+                row.mean,
+                _or_none(row.spread),
+                len(row.accuracy),
+                row.shared,
+            )
+            writer.writerow((row.name, *numbers))
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

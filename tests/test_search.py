@@ -1,0 +1,371 @@
+"""search.py, search_table.py, recognition.py: learning, choosing, keeping test subjects out."""
+
+import csv
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from poseact import recognition
+from poseact.cli import main
+from poseact.layouts import MSR20
+from poseact.models.enas import OPERATIONS, Genotype, genotype_from_arc, read_genotype
+from poseact.models.enas_controller import Controller, ControllerConfig
+from poseact.models.temporal import TemporalCNN
+from poseact.recognition import (
+    Bank,
+    Joints,
+    Pictures,
+    Training,
+    accuracy,
+    copy_accuracy,
+    hold_out,
+    open_takes,
+    takes,
+    train,
+)
+from poseact.search import Search, SearchConfig, reinforce, search, small
+from poseact.search_table import Row, _rank_correlation, compare, open_test
+from poseact.spmf import SPMFConfig
+from poseact.types import Record
+
+CLASSES, TRIALS = 2, 2
+
+
+def performance(action: int, subject: int, trial: int) -> np.ndarray:
+    """(12, 20, 3) mm: class 0 lifts the right hand, class 1 the left foot, from the same pose."""
+    rng = np.random.default_rng([action, subject, trial])
+    stand = np.random.default_rng(0).normal(0, 300, (len(MSR20), 3))
+    poses = np.repeat(stand[None], 12, 0) + rng.normal(0, 5, (12, len(MSR20), 3))
+    moving = MSR20.index("r_hand" if action == 0 else "l_foot")
+    poses[:, moving, 1] -= np.linspace(0, 900, 12)
+    return poses.astype(np.float32)
+
+
+def records(subjects: range) -> list[Record]:
+    return [
+        Record(
+            frame=None,
+            xy=np.full((12, len(MSR20), 2), np.nan, np.float32),
+            layout=MSR20,
+            xyz=performance(action, subject, trial),
+            action=action,
+            source=f"a{action}_s{subject}_e{trial}",
+            subject=str(subject),
+        )
+        for subject in subjects
+        for action in range(CLASSES)
+        for trial in range(TRIALS)
+    ]
+
+
+@pytest.fixture()
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A data set of subjects 1 3 5 7 9 (train) and 2 4 (test); the splits that were asked for."""
+    asked: list[str] = []
+
+    def load(root: str, split: str, *, subset: str = "all") -> list[Record]:
+        asked.append(split)
+        return records(range(1, 10, 2) if split == "train" else range(2, 5, 2))
+
+    monkeypatch.setattr("poseact.data.skeletons.load", load)
+    return asked
+
+
+def tiny(**changes: object) -> SearchConfig:
+    config = SearchConfig(
+        *("skeletons", "nowhere"),
+        pictures=Pictures(
+            SPMFConfig(size=8, tiles=2), dataclasses.replace(Pictures().augment, margin=2)
+        ),
+        copies=2,
+        controller=ControllerConfig(nodes=1, hidden=8),
+        blocks=1,
+        channels=2,
+        shared=Training(epochs=2, batch=8),
+        controller_steps=1,
+        controller_samples=2,
+        derive=4,
+        retrain=1,
+        final_blocks=1,
+        final=Training(epochs=1, batch=8),
+        parameters=1500,
+    )
+    return dataclasses.replace(config, **changes)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------- REINFORCE
+
+
+def test_reinforce_makes_a_rewarded_choice_likelier() -> None:
+    torch.manual_seed(0)
+    controller = Controller(ControllerConfig(nodes=1, hidden=16, range=6.0, conv_prior=False))
+    wanted = OPERATIONS.index("identity")
+    optimizer = torch.optim.Adam(controller.parameters(), 0.02)
+    draw = torch.Generator().manual_seed(0)
+
+    def share() -> float:
+        g = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            arcs = [controller.sample(g).genotype.arc() for _ in range(40)]
+        return float(np.mean([arc[5] == wanted for arc in arcs]))
+
+    def reward(genotype: Genotype) -> float:
+        return float(genotype.arc()[5] == wanted)
+
+    before, baseline = share(), float("nan")
+    for _ in range(20):
+        baseline = reinforce(
+            *(controller, optimizer, reward, baseline), generator=draw, samples=6, decay=0.8
+        )
+    assert before < 0.4 and share() > before + 0.25
+    assert baseline > 0.4
+
+
+def test_one_step_is_the_gradient_of_minus_log_p_times_the_advantage() -> None:
+    """Two samples, rewards 1 and 0: the gradients that come out are those of the formula."""
+    torch.manual_seed(0)
+    controller = Controller(ControllerConfig(nodes=1, hidden=4))
+    g = torch.Generator().manual_seed(4)
+    drawn = [controller.sample(g) for _ in range(2)]
+    first = 0.9 * 0.5 + 0.1 * 1.0  # the baseline after each reward
+    second = 0.9 * first
+    loss = -(drawn[0].log_prob * (1 - first) + drawn[1].log_prob * (0 - second)) / 2
+    wanted = torch.autograd.grad(loss, list(controller.parameters()), allow_unused=True)
+    rewards = iter((1.0, 0.0))
+    optimizer = torch.optim.SGD(controller.parameters(), 0.0)
+    baseline = reinforce(
+        *(controller, optimizer, lambda _: next(rewards), 0.5),
+        generator=torch.Generator().manual_seed(4),
+        samples=2,
+        entropy_weight=0.0,
+        decay=0.9,
+    )
+    assert baseline == pytest.approx(second)
+    for parameter, gradient in zip(controller.parameters(), wanted):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_the_rate_restarts_in_longer_and_longer_rounds() -> None:
+    config = SearchConfig("skeletons", "nowhere")
+    assert [config.rate(e) for e in (0, 10, 30, 70)] == [0.05] * 4
+    assert config.rate(5) == pytest.approx((0.05 + 5e-4) / 2)
+    assert config.rate(20) == pytest.approx((0.05 + 5e-4) / 2)
+    assert config.rate(29) < 1e-3 < config.rate(12)
+
+
+# ------------------------------------------------------------------------------------- the search
+
+
+def test_no_test_subject_is_read_before_the_choice_is_on_disk(
+    reads: list[str], tmp_path: Path
+) -> None:
+    found = search(tiny(), tmp_path / "run")
+    assert reads == ["train"]
+    assert read_genotype(tmp_path / "run" / "genotype.json") == found.genotype
+    rated = json.loads((tmp_path / "run" / "candidates.json").read_text())
+    assert [r["shared"] for r in rated] == sorted((r["shared"] for r in rated), reverse=True)
+    assert rated[0]["alone"] is not None and (tmp_path / "run" / "cells.png").stat().st_size > 1000
+    table = compare(tiny(), tmp_path / "run", seeds=2, random=1, controls=False, copies=2)
+    assert reads == ["train", "train", "test"]
+    assert [row.name for row in table.rows] == ["searched", "random 1"]
+    assert all(len(row.accuracy) == len(row.copies) == 2 for row in table.rows)
+    with (tmp_path / "run" / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["mean"]) for line in lines] == [row.mean for row in table.rows]
+    assert "searched" in table.text()
+
+
+def test_a_table_before_the_search_is_refused(reads: list[str], tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="finish the search first"):
+        compare(tiny(), tmp_path)
+    assert reads == []
+
+
+def test_the_validation_part_is_other_people(reads: list[str]) -> None:
+    training = open_takes("skeletons", "nowhere", "train")
+    rest, held = hold_out(training, ("7", "9"))
+    assert {s for t in rest for s in t.subjects} == {"1", "3", "5"}
+    assert {s for t in held for s in t.subjects} == {"7", "9"}
+    for wrong in ((), ("2",), ("1", "3", "5", "7", "9")):
+        with pytest.raises(ValueError, match="some of the training subjects 1, 3, 5, 7, 9"):
+            hold_out(training, wrong)
+
+
+def test_a_subject_in_both_splits_is_refused(
+    reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = open_takes("skeletons", "nowhere", "train")
+    monkeypatch.setattr("poseact.data.skeletons.load", lambda *_, subset: records(range(4, 6)))
+    with pytest.raises(ValueError, match="subjects 5 are in training and in test"):
+        open_test(tiny(), training)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("where", ["learn_controller", "derive", "retrain"])
+def test_a_stopped_search_ends_as_if_it_had_not_been(
+    reads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    whole = search(tiny(), tmp_path / "whole")
+    real = getattr(Search, where)
+
+    def stops(self: Search, *args: object) -> object:
+        if self.epoch >= 1:
+            raise Stop
+        return real(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, where, stops)
+        with pytest.raises(Stop):
+            search(tiny(), tmp_path / "halves")
+    with pytest.raises(ValueError, match="holds a run already"):
+        search(tiny(), tmp_path / "halves")
+    assert search(tiny(), tmp_path / "halves", resume=True) == whole
+    a, b = (
+        torch.load(tmp_path / run / "checkpoint.pt", weights_only=True)
+        for run in ("whole", "halves")
+    )
+    assert all(torch.equal(a["net"][name], b["net"][name]) for name in a["net"])
+    assert all(
+        torch.equal(a["controller"][name], b["controller"][name]) for name in a["controller"]
+    )
+    assert a["epoch"] == b["epoch"] == 2 and a["baseline"] == b["baseline"]
+
+
+def test_the_command_searches_and_tests(
+    reads: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("poseact.search.small", lambda *where, seed: tiny(seed=seed))
+    command = ["search", "--root", "nowhere", "--data", "skeletons", "-o", str(tmp_path / "run")]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "| searched |" in said and (tmp_path / "run" / "table.json").is_file()
+    assert main(command) == 2 and "resume it" in capsys.readouterr().err
+    assert main([*command, "--resume", "--random", "1"]) == 0
+    again = capsys.readouterr().out
+    assert "| random 1 |" in again and "searched, seed" not in again  # kept, not trained anew
+    assert main([*command, "--resume", "--validation", "2"]) == 2
+
+
+def test_another_search_does_not_go_on_in_the_folder(reads: list[str], tmp_path: Path) -> None:
+    search(tiny(shared=Training(epochs=1, batch=8)), tmp_path)
+    with pytest.raises(ValueError, match="configuration of another run"):
+        search(tiny(seed=1), tmp_path, resume=True)
+
+
+def test_the_best_on_validation_is_chosen(reads: list[str]) -> None:
+    bank = Bank(takes(records(range(1, 3))), tiny().pictures)
+    run = Search(tiny(), CLASSES, bank, bank)
+    arcs = [(0, op, 1, 4) * 2 for op in range(3)]
+    run.candidates = [(arcs[0], 0.9), (arcs[1], 0.8), (arcs[2], 0.7)]
+    run.alone = [0.5, 0.75, 0.75]
+    assert run.found().genotype == genotype_from_arc(arcs[1])
+
+
+# ------------------------------------------------------------------------- data, training, scores
+
+
+def test_persons_with_one_source_are_one_take() -> None:
+    pair = [dataclasses.replace(r, source="one") for r in records(range(1, 3))[::4]]
+    [take] = takes(pair)
+    assert take.poses.shape == (12, 2, 20, 3) and take.subjects == {"1", "2"}
+    with pytest.raises(ValueError, match="one: recognition needs 3D joints"):
+        takes([dataclasses.replace(pair[0], xyz=None)])
+
+
+def test_copies_hang_on_seed_and_number_alone() -> None:
+    some = takes(records(range(1, 3)))
+    pictures = tiny().pictures
+    many, few = Bank(some, pictures, copies=3), Bank(some[:2], pictures, copies=2)
+    assert many.drawn is not None and few.drawn is not None
+    assert torch.equal(many.drawn[:2, :2], few.drawn)
+    other = Bank(some[:2], pictures, copies=2, seed=1).drawn
+    assert other is not None and not torch.equal(few.drawn, other)
+    assert many.plain.shape == (8, 3, 8, 8) and many.plain.dtype == torch.uint8
+
+
+def test_an_epoch_has_every_take_once_in_batches_of_like_size() -> None:
+    bank = Bank(takes(records(range(1, 4))), Joints(8), copies=2)  # 12 takes
+    bank.action = torch.arange(12)
+    batches = list(bank.epoch(5, np.random.default_rng(0)))
+    assert [len(action) for _, action in batches] == [4, 4, 4]
+    assert sorted(torch.cat([action for _, action in batches]).tolist()) == list(range(12))
+    assert bank.drawn is not None
+    for x, action in batches:
+        for row, number in zip(x, action):
+            assert any(torch.equal(row, copy) for copy in bank.drawn[number])
+
+
+def test_joints_are_about_the_hips_in_torsos_whatever_size_and_place() -> None:
+    [take] = takes(records(range(1, 2))[:1])
+    moved = dataclasses.replace(take, poses=take.poses * 3 + [100.0, 50.0, 2000.0])
+    a, b = Joints(8).plain(take), Joints(8).plain(moved)
+    assert a.shape == (60, 8)
+    np.testing.assert_allclose(a, b, atol=1e-4)
+    hips = a.reshape(20, 3, 8)[[MSR20.index("l_hip"), MSR20.index("r_hip")]].mean(0)
+    np.testing.assert_allclose(hips, 0, atol=1e-5)
+
+
+def test_a_plain_classifier_learns_and_is_scored_once_a_sequence() -> None:
+    learned = Bank(takes(records(range(1, 10, 2))), Joints(16), copies=2)
+    test = Bank(takes(records(range(2, 5, 2))), Joints(16), copies=3)
+    training = Training(epochs=30, batch=10)
+    model = train(lambda: TemporalCNN(60, 2, width=16), learned, training, seed=0)
+    again = train(lambda: TemporalCNN(60, 2, width=16), learned, training, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
+    assert accuracy(model, test) == 1.0
+    test.action = 1 - test.action
+    assert accuracy(model, test) == 0.0 and copy_accuracy(model, test) <= 0.2
+    test.action[0] = 1 - test.action[0]
+    assert accuracy(model, test) == pytest.approx(1 / 8)
+
+
+def test_spread_is_over_seeds() -> None:
+    row = Row("x", 1, (0.8, 0.9, 1.0), (), None)
+    assert row.mean == pytest.approx(0.9) and row.spread == pytest.approx(0.1)
+
+
+def test_the_rank_correlation_is_spearmans() -> None:
+    """Ranks 1 2.5 2.5 4 against 1 3 2 4; rows outside the space do not count."""
+    pairs = [(0.1, 0.2), (0.5, 0.6), (0.5, 0.5), (0.9, 0.7), (None, 0.0)]
+    rows = [Row("x", 1, (alone,), (), shared) for shared, alone in pairs]
+    assert _rank_correlation(rows) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+    assert _rank_correlation(rows[3:]) is None
+    assert _rank_correlation([Row("x", 1, (0.5,), (), s) for s in (0.1, 0.2, 0.3)]) is None
+
+
+def test_unknown_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown data set 'nope'"):
+        open_takes("nope", "x", "train")
+    with pytest.raises(ValueError, match="sbu has no subsets"):
+        open_takes("sbu", "x", "train", subset="AS1")
+    with pytest.raises(ValueError, match="some of the classes"):
+        recognition.class_count(takes([r for r in records(range(1, 2)) if r.action == 1]))
+
+
+@pytest.mark.filterwarnings("ignore:.*published list")
+def test_sizes_of_msr_action_3d(shared_data: Path) -> None:
+    """Train and test sequences of the published cross-subject protocol."""
+    path = shared_data / "skeletons" / "msr_action3d.npz"
+    sizes = {
+        subset: tuple(
+            len(open_takes("msr3d", path, split, subset=subset)) for split in ("train", "test")
+        )
+        for subset in ("AS1", "AS2", "AS3")
+    }
+    assert sizes == {"AS1": (114, 105), "AS2": (116, 112), "AS3": (111, 111)}
+    training = open_takes("msr3d", path, "train", subset="AS1")
+    assert {s for t in training for s in t.subjects} == {"1", "3", "5", "7", "9"}
+    config = small("msr3d", str(path), "AS1")
+    bank = Bank(training[:3], config.pictures, copies=1)
+    assert bank.plain.shape == (3, 3, 16, 16) and bank.plain.float().std() > 20
