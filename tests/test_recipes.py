@@ -73,12 +73,15 @@ def test_the_shipped_recipe_stays_as_it_is() -> None:
         ("pose", 7500, 3e-3, "all", "adamw", "cosine"),
         ("longer", 11500, 3e-3, "all", "adamw", "cosine"),
         ("tracked", 3500, 1e-3, "all", "adamw", "cosine"),
+        ("windows", 4000, 1e-3, "all", "adamw", "cosine"),
         ("actions", 2000, 3e-3, "actions", "adamw", "cosine"),
     ]
     counts = [[(m.name, m.count, m.augment) for m in s.mix] for s in config.stages]
     paper = [("photos", 20, "paper"), ("people", 16, "paper"), ("others", 4, "paper")]
     mild = [(name, count, "mild") for name, count, _ in paper]
-    assert counts == [paper, paper, mild, [("clips", 8, "paper")]]
+    windows = [("photos", 14, "mild"), ("people", 9, "mild"), ("others", 3, "mild")]
+    windows += [("windows", 7, "windows"), ("photo_windows", 3, "windows"), ("nobody", 4, "parts")]
+    assert counts == [paper, paper, mild, windows, [("clips", 8, "paper")]]
     assert (config.ema, config.clip_gradient, config.seed) == (0.999, 1.0, 0)
     newer = Stage("s", 1, ())
     for stage in config.stages:

@@ -35,9 +35,11 @@ from poseact.types import Person, Result
 from poseact.video import Frame, VideoReader, list_inputs, newest, read_image
 from poseact.weights import Card, load
 
-UNSURE_SCORE = 0.85
+UNSURE_SCORE = 0.95
 """Below this mean score a follower also looks into a box that is `WIDER` times as large."""
-WIDER = 1.4
+WIDER = 2.0
+OUTGROWN = 1.15
+"""The wide look is believed if it is surer and its pose so much larger: the box had cut somebody."""
 SMALLEST_PX = 16
 """Pictures with a shorter side hold no person a network could see."""
 
@@ -129,7 +131,8 @@ class Predictor:
     threads of torch, for the whole process. flip: average with the mirror image (twice the cost).
     smooth: One Euro filter on the poses of a video. search: find the person in the frame and follow
     it; off, the given box, or the whole frame, serves for every frame. focal_px: of the camera;
-    None assumes 1.2 times the longer side of the frame. action_set: which of the model's sets.
+    None assumes 1.2 times the longer side of the frame. action_set: which of the model's sets, None
+    for poses alone.
 
     Raises FileNotFoundError or ValueError for unusable weights, exit or device.
     """
@@ -145,7 +148,7 @@ class Predictor:
         smooth: bool = True,
         search: bool = True,
         focal_px: float | None = None,
-        action_set: int = 0,
+        action_set: int | None = 0,
     ) -> None:
         if threads is not None:
             if threads < 1:
@@ -162,8 +165,10 @@ class Predictor:
             model = model.cut(*exit)
         model = model.eval().to(self.device)
         self.model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.labels = _labels(self.card, action_set) if self.model.config.actions else ()
-        self.action_set = action_set
+        self.labels: tuple[str, ...] = ()
+        if self.model.config.actions and action_set is not None:
+            self.labels = _labels(self.card, action_set)
+        self.action_set = action_set or 0
         self.flip, self.smooth, self.finds = flip, smooth, search
         self.focal_px = focal_px
 
@@ -335,7 +340,12 @@ class Follower:
         if predictor.finds and self._people and look.score.mean() < UNSURE_SCORE:
             # Somebody who gets up outgrows the box, and a pose cannot leave its crop.
             (wide,) = predictor.look(rgb, square(self._box, margin=WIDER)[None])
-            look = wide if wide.score.mean() > look.score.mean() else look
+            size = rgb.shape[1], rgb.shape[0]
+            sides = [
+                np.ptp(pose_box(s.xy, s.score, size).reshape(2, 2), 0).max() for s in (look, wide)
+            ]
+            if wide.score.mean() > look.score.mean() and sides[1] > OUTGROWN * sides[0]:
+                look = wide
         return look, not self._people
 
     def _act(self, look: Look, time_s: float) -> None:

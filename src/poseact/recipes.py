@@ -28,8 +28,9 @@ def spnet_s(*, clips: int = 5000) -> Config:
     """The small shipped network: rendered people (2D, 3D, actions) with real photos (2D).
 
     First poses: a batch is 20 photos of LSP-extended, 16 rendered frames of actions and 4 of other
-    poses (unstructured ones and motion capture). Two rounds of that from a high learning rate, and
-    one with the crops of a tracked person. Then the action heads, on clips, with the pose part
+    poses (unstructured ones and motion capture). Two rounds of that from a high learning rate, one
+    with the crops of a tracked person, and one with windows on scenes beside them, in which a
+    person is small, cut or not there at all. Then the action heads, on clips, with the pose part
     frozen, as in the papers' stages: trained together from the start, the gradient of heads that
     read poses which are not there yet drowns the pose's. `$POSEACT_SHARED/data` holds photos
     (lspet), motion capture, CC0 background views and a CC0 body mesh for half of the people.
@@ -61,6 +62,22 @@ def spnet_s(*, clips: int = 5000) -> Config:
     longer = replace(pose, name="longer", steps=11500)
     mild = tuple(replace(part, augment="mild") for part in pose.mix)
     tracked = replace(pose, name="tracked", steps=3500, mix=mild, lr=1e-3, heatmap_weight=0.0)
+    photos, near, posing = mild
+    scenery = replace(people, frames=2, height=224, width=224, margin=3.0)
+    windows = replace(
+        tracked,
+        name="windows",
+        steps=4000,
+        mix=(
+            replace(photos, count=14),
+            replace(near, count=9),
+            replace(posing, count=3),
+            Mix("windows", "people", 7, augment="windows", people=scenery, clips=clips),
+            replace(photos, name="photo_windows", count=3, augment="windows"),
+            Mix("nobody", "nobody", 4, augment="parts", root=f"{SHARED}/backgrounds/hdri_cc0_256"),
+        ),
+        confidence_weight=0.05,
+    )
     actions = Stage(
         "actions",
         2000,
@@ -88,10 +105,10 @@ def spnet_s(*, clips: int = 5000) -> Config:
         ),
         layout="PA17",
         labels=(ACTIONS,),
-        stages=(pose, longer, tracked, actions),
+        stages=(pose, longer, tracked, windows, actions),
         provenance={
             "data": "rendered people (train split; CC0 bodies and backgrounds; motion capture of "
-            "CMU, HDM05 and MIT); photos of LSP-extended (train split)"
+            "CMU, HDM05 and MIT); photos of LSP-extended (train split); CC0 views without people"
         },
     )
 

@@ -20,6 +20,9 @@ AUGMENTS = {
     "mild": augment.MILD,
     "paper": augment.PAPER,
     "strong": augment.STRONG,
+    # what a search for people looks into: about a person, and anywhere in a picture
+    "windows": augment.Augment(angle_deg=10, scale=(0.7, 2.5), shift=0.8),
+    "parts": augment.Augment(angle_deg=10, scale=(0.25, 0.9), shift=0.4),
     # CVPR 2018, appendix B: 45 degrees, 0.7 to 1.3, 40 px of a 256 px crop, mirrored
     "cvpr": augment.Augment(angle_deg=45, shift=40 / 256, gamma=0.0),
     # TPAMI 2020, 4.2.3: 40 degrees, 0.7 to 1.3, mirrored, colours shifted
@@ -30,6 +33,12 @@ AUGMENTS = {
     "released_ntu": augment.Augment(angle_deg=0),
     "released_ntu_pose": augment.Augment(angle_deg=10, scale=(0.7, 2.0)),
 }
+
+
+Metric = Literal[
+    "loss", "pckh_0.5", "pck_torso_0.2", "mpjpe_mm", "p_mpjpe_mm", "pck3d_150", "action_top1"
+]
+"""What held-out data is checked by: the loss, or a score of `evaluate`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class Mix:
         "mild",
         "paper",
         "strong",
+        "windows",
+        "parts",
         "cvpr",
         "tpami",
         "released_h36m",
@@ -81,9 +92,16 @@ class Stage:
     "actions_keras" does it as Keras 2.1.4 did: frozen layers are still normalised by the batch, and
     only their moving averages stand still. schedule: "cosine" to zero, "steps" times `factor` at
     each milestone (shares of the stage), "plateau" times `factor`, `drops` times at most, when
-    `patience` checks in a row, `check_every` steps apart, found no lower loss (of
-    `validation_batches` batches of `validation`; without it, of the training since the last check),
-    or "constant".
+    `patience` checks in a row, `check_every` steps apart, found nothing better (in `validation`;
+    without it, in the training losses since the last check), "constant", or "sweep" from a
+    ten-millionth up to `lr`, the same factor every step, to look for a rate.
+    validation: held-out data, never a test split, that the moving average of the weights is checked
+    on every `check_every` steps: its `metric` on `validation_batches` batches of every part (the
+    loss) or on as many records as they have samples, spread over the part (all others, see
+    `evaluate`). The best weights are kept as best.safetensors. early_stop: the stage ends after so
+    many checks in a row without a better one; 0 is never.
+    accumulate: the batch is gone through in so many micro-batches, which takes less memory; only
+    batch normalisation sees the difference.
     heatmap_weight: of a cross entropy on the heat maps that helps short schedules; it falls to zero
     by the share `heatmap_until` of the stage, so that the published loss decides in the end.
     cached: 0, or with trains="actions" and one part of clips: what the frozen pose part says of
@@ -103,7 +121,7 @@ class Stage:
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float = 0.9
-    schedule: Literal["cosine", "steps", "plateau", "constant"] = "cosine"
+    schedule: Literal["cosine", "steps", "plateau", "constant", "sweep"] = "cosine"
     milestones: tuple[float, ...] = ()
     warmup: int = 100
     pose_weight: float = 1.0
@@ -122,6 +140,9 @@ class Stage:
     pose_loss: Literal["elastic_net", "deephar"] = "elastic_net"
     copy_replica: bool = False
     blind_to: Literal["nothing", "pose", "appearance"] = "nothing"
+    metric: Metric = "loss"
+    early_stop: int = 0
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.cached and (self.trains != "actions" or len(self.mix) != 1):
@@ -133,11 +154,18 @@ class Stage:
                 f"stage {self.name}: turns are 0, 1, ... without a gap, "
                 f"got {[mix.turn for mix in self.mix]}"
             )
-        if self.validation and self.schedule != "plateau":
-            raise ValueError(f"stage {self.name}: validation needs schedule='plateau'")
-        if min(self.check_every, self.patience, self.validation_batches) < 1:
+        if any(mix.split == "test" for mix in self.validation):
             raise ValueError(
-                f"stage {self.name}: check_every, patience and validation_batches are at least 1"
+                f"stage {self.name}: validation on a test split would choose the weights by it; "
+                "take split='val', or subjects held out of 'train'"
+            )
+        if not self.validation and (self.metric != "loss" or self.early_stop):
+            raise ValueError(f"stage {self.name}: metric and early_stop need validation")
+        counts = (self.check_every, self.patience, self.validation_batches, self.accumulate)
+        if min(counts) < 1 or self.early_stop < 0:
+            raise ValueError(
+                f"stage {self.name}: check_every, patience, validation_batches and accumulate "
+                "are at least 1, early_stop at least 0"
             )
 
     @property
@@ -151,7 +179,11 @@ class Config:
     """A whole run. fps, frames and margin (crop over box) go onto the card of the weights.
 
     init: weights to start from; they may lack action heads and decoupled action poses. devices:
-    processes that train together, each on batches of its own (data-parallel).
+    processes that train together on each of `nodes` machines (data-parallel); a batch is the same
+    whatever their number, each takes its share. sync_batchnorm: batch normalisation sees the shares
+    of all processes (GPUs only). deterministic: only algorithms that give the same numbers every
+    time, slower on GPUs. augment_on: who turns, cuts and colours the pictures, the loader's workers
+    or the device that trains (geometry, gamma, brightness, contrast, saturation and mirroring).
     """
 
     name: str
@@ -174,6 +206,10 @@ class Config:
     log_every: int = 20
     checkpoint_s: float = 120.0
     provenance: dict[str, str] = field(default_factory=dict)
+    nodes: int = 1
+    sync_batchnorm: bool = False
+    deterministic: bool = False
+    augment_on: Literal["worker", "device"] = "worker"
 
     def __post_init__(self) -> None:
         sets, spnet = len(self.model.actions), isinstance(self.model, SPNetConfig)
@@ -188,9 +224,16 @@ class Config:
             if stage.blind_to != "nothing" and not spnet:
                 raise ValueError(f"stage {stage.name}: blind_to is for SPNet")
 
+        if self.devices < 1 or self.nodes < 1:
+            raise ValueError(f"devices and nodes are at least 1, got {self.devices}, {self.nodes}")
+
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
+
+    def same_run(self, other: Config) -> bool:
+        """Whether they are one run, perhaps on other machines: `MACHINES` may differ."""
+        return dataclasses.replace(self, **{n: getattr(other, n) for n in MACHINES}) == other
 
     def card(self) -> weights.Card:
         model = dataclasses.asdict(self.model)
@@ -205,6 +248,10 @@ class Config:
             margin=self.margin,
             provenance={"recipe": self.name, "poseact": __version__, **self.provenance},
         )
+
+
+MACHINES = ("accelerator", "devices", "nodes", "workers", "log_every", "checkpoint_s")
+"""Settings of `Config` that say how a run is computed, not what: they may change on resuming."""
 
 
 def to_json(config: Config) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from poseact.geometry import box_around, iou, square
 from poseact.types import Person
 
-LOST_SCORE = 0.4
+LOST_SCORE = 0.6
 """A pose whose mean joint score is lower is not believed, and not followed."""
 LOST_FRAMES = 5
 """So many frames in a row that are not believed, and the person counts as lost."""

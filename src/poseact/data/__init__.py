@@ -23,6 +23,7 @@ READERS = {
     "skeletons": "skeletons",
     "msr3d": "msr3d",
     "sbu": "sbu",
+    "nobody": "nobody",
     "packed": "pack",
 }
 """Kind of data set -> the module whose `load(root, split)` reads it."""
