@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# ENAS on MSR Action3D AS1, beside its controls; see docs/enas.md.
+# ENAS on MSR Action3D (AS1, AS2, AS3, cross-subject) beside its controls; see docs/enas.md.
 # Needs POSEACT_SHARED: its folder `data/skeletons` holds msr_action3d.npz.
-# About a quarter of an hour on one core, most of it DenseNet-40. Stop it whenever you like: the same
-# command goes on. Another subset: runs/search_msr.sh AS2
+# Some five minutes a subset on one core. Stop it whenever you like: the same command goes on.
+# One subset: runs/search_msr.sh AS2. With DenseNet-40 (minutes more): CONTROLS="published densenet temporal"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${POSEACT_SHARED:?set it to the folder that holds data/skeletons}"
 export OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-subset=${1:-AS1}
-out=${2:-runs/out/search_$subset}
-resume=()
-if [[ -f $out/config.json ]]; then resume=(--resume); fi
-poseact search --data msr3d --root "$POSEACT_SHARED/data/skeletons/msr_action3d.npz" \
-  --subset "$subset" --preset small --random 5 --controls --seeds 3 -o "$out" "${resume[@]}"
+read -ra controls <<<"${CONTROLS:-published temporal}"
+for subset in ${1:-AS1 AS2 AS3}; do
+  out=${OUT:-runs/out}/search_$subset
+  resume=()
+  if [[ -f $out/config.json ]]; then resume=(--resume); fi
+  poseact search --data msr3d --root "$POSEACT_SHARED/data/skeletons/msr_action3d.npz" \
+    --subset "$subset" --random 5 --controls "${controls[@]}" --seeds "${SEEDS:-3}" \
+    --control-seeds "${CONTROL_SEEDS:-3}" --paper-style-eval -o "$out" "${resume[@]}"
+done

@@ -143,6 +143,25 @@ def test_channels_are_fitted_to_a_size() -> None:
     assert fit_channels(PUBLISHED, 2, 582_148) == 20
 
 
+def test_a_stem_of_all_rows_reads_moments() -> None:
+    """One row is left, and what happens in the last column does not reach the first."""
+    genotype = random_genotype(3, generator(5))
+    config = ENASConfig(7, blocks=1, channels=4, rows=12)
+    model = ENASNet(genotype, config).eval()
+    x = torch.rand(2, 3, 12, 20)
+    stem = model.stem(x)
+    assert stem.shape == (2, 12, 1, 20) and model(x).shape == (2, 7)
+    stem_parameters = 3 * 12 * 3 * 12 + 2 * 12  # kernel of 12 x 3 px, normalisation
+    assert parameters(model.stem) == stem_parameters
+    changed = x.clone()
+    changed[..., 0, -1] += 1
+    apart = (model.stem(changed) - stem).abs().amax((0, 1, 2))
+    assert (apart[-2:] > 0).all() and (apart[:-2] == 0).all()
+    assert SharedNet(3, config)(x, genotype).shape == (2, 7)
+    with pytest.raises(ValueError, match="rows are 1 or more"):
+        ENASConfig(7, rows=0)
+
+
 @pytest.mark.parametrize("size", [16, 21])
 def test_sides_are_halved_twice_and_channels_doubled(size: int) -> None:
     genotype = random_genotype(4, generator(5))

@@ -19,12 +19,15 @@ FLOORS = [
     {"data", "models", "track", "finder", "weights", "keras_import", "keras_configs", "zoo"},
     {"stream"},
     {"predictor", "protocols", "lift_data", "keypoint_files"},
-    {"evaluate", "run_folder", "run_config", "learning", "objective", "recognition"},
+    {"evaluate", "run_folder", "run_config", "learning", "objective", "recognition"}
+    | {"processes", "held_out", "turns"},
     {"benchmarks"},
-    {"train", "lifting", "search", "search_table"},
-    {"recipes", "published", "tables", "dry_run"},
+    {"train", "lifting", "lift_sheet", "search", "search_table"},
+    {"recipes", "published", "tables", "dry_run", "dev_run", "lr_finder"},
+    {"ablation"},
     {"demo", "doctor", "predict_files", "lift_files", "lift_command", "console"}
-    | {"data_commands", "search_command", "own_clips", "own_actions"},
+    | {"data_commands", "search_command", "own_clips", "own_actions"}
+    | {"detectors", "unified", "unified_command"},
     {"cli", "__init__", "__main__"},
 ]
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

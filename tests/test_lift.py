@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import lift_files
 from poseact.cli import main
 from poseact.data.coco import Results, write_results
 from poseact.geometry import box_around
@@ -377,16 +376,6 @@ def test_videos_are_not_mixed(tmp_path: Path) -> None:
     openpose(tmp_path, tracks(OPENPOSE25, frames=2), name="b_{}_keypoints.json")
     with pytest.raises(ValueError, match="folder of its own"):
         read_keypoints(tmp_path)
-
-
-def test_without_weights_it_says_how_to_train(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lift_files, "available", dict)
-    with pytest.raises(FileNotFoundError, match=r"python -m poseact.lifting .*--weights"):
-        lift_files.find_lifter(None)
-    monkeypatch.setattr(lift_files, "available", lambda: {"tiny": weights})
-    assert lift_files.find_lifter(None) == weights
 
 
 def test_other_weights_and_names_are_refused(

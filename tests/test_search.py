@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from poseact import recognition
 from poseact.cli import main
@@ -27,11 +28,13 @@ from poseact.recognition import (
     open_takes,
     takes,
     train,
+    view_accuracy,
 )
 from poseact.search import Search, SearchConfig, reinforce, search, small
 from poseact.search_table import Row, _rank_correlation, compare, open_test
 from poseact.spmf import SPMFConfig
 from poseact.types import Record
+from poseact.weights import load_classifier
 
 CLASSES, TRIALS = 2, 2
 
@@ -73,6 +76,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return records(range(1, 10, 2) if split == "train" else range(2, 5, 2))
 
     monkeypatch.setattr("poseact.data.skeletons.load", load)
+    monkeypatch.setattr("poseact.data.skeletons.label_names", lambda *_, subset: ("lift", "kick"))
     return asked
 
 
@@ -170,14 +174,28 @@ def test_no_test_subject_is_read_before_the_choice_is_on_disk(
     rated = json.loads((tmp_path / "run" / "candidates.json").read_text())
     assert [r["shared"] for r in rated] == sorted((r["shared"] for r in rated), reverse=True)
     assert rated[0]["alone"] is not None and (tmp_path / "run" / "cells.png").stat().st_size > 1000
-    table = compare(tiny(), tmp_path / "run", seeds=2, random=1, controls=False, copies=2)
+    table = compare(tiny(), tmp_path / "run", seeds=2, random=1, controls=(), copies=2)
     assert reads == ["train", "train", "test"]
     assert [row.name for row in table.rows] == ["searched", "random 1"]
-    assert all(len(row.accuracy) == len(row.copies) == 2 for row in table.rows)
+    assert all(
+        len(numbers) == 2 for row in table.rows for numbers in (row.accuracy, row.views, row.copies)
+    )
     with (tmp_path / "run" / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [float(line["mean"]) for line in lines] == [row.mean for row in table.rows]
     assert "searched" in table.text()
+
+
+def test_the_searched_network_is_left_as_a_classifier(reads: list[str], tmp_path: Path) -> None:
+    found = search(tiny(fps=30.0), tmp_path)
+    compare(tiny(fps=30.0), tmp_path, seeds=1, random=0, controls=())
+    left = load_classifier(tmp_path / "classifier.safetensors")
+    assert left.model.genotype == found.genotype and left.pictures == tiny().pictures.spmf
+    assert (left.persons, left.flat, left.card.layout) == (1, False, "MSR20")
+    assert left.card.labels == (("lift", "kick"),) and (left.card.frames, left.card.fps) == (12, 30)
+    right = accuracy(left.model, Bank(tiny().open("test"), tiny().pictures))
+    (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert right == pytest.approx(row["accuracy"][0], abs=1 / 8)  # half precision: a take of 8
 
 
 def test_a_table_before_the_search_is_refused(reads: list[str], tmp_path: Path) -> None:
@@ -189,8 +207,8 @@ def test_a_table_before_the_search_is_refused(reads: list[str], tmp_path: Path) 
 def test_the_validation_part_is_other_people(reads: list[str]) -> None:
     training = open_takes("skeletons", "nowhere", "train")
     rest, held = hold_out(training, ("7", "9"))
-    assert {s for t in rest for s in t.subjects} == {"1", "3", "5"}
-    assert {s for t in held for s in t.subjects} == {"7", "9"}
+    assert {t.subject for t in rest} == {"1", "3", "5"}
+    assert {t.subject for t in held} == {"7", "9"}
     for wrong in ((), ("2",), ("1", "3", "5", "7", "9")):
         with pytest.raises(ValueError, match="some of the training subjects 1, 3, 5, 7, 9"):
             hold_out(training, wrong)
@@ -278,7 +296,7 @@ def test_the_best_on_validation_is_chosen(reads: list[str]) -> None:
 def test_persons_with_one_source_are_one_take() -> None:
     pair = [dataclasses.replace(r, source="one") for r in records(range(1, 3))[::4]]
     [take] = takes(pair)
-    assert take.poses.shape == (12, 2, 20, 3) and take.subjects == {"1", "2"}
+    assert take.poses.shape == (12, 2, 20, 3) and take.subject == "1-2"
     with pytest.raises(ValueError, match="one: recognition needs 3D joints"):
         takes([dataclasses.replace(pair[0], xyz=None)])
 
@@ -323,7 +341,7 @@ def test_a_plain_classifier_learns_and_is_scored_once_a_sequence() -> None:
     model = train(lambda: TemporalCNN(60, 2, width=16), learned, training, seed=0)
     again = train(lambda: TemporalCNN(60, 2, width=16), learned, training, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
-    assert accuracy(model, test) == 1.0
+    assert accuracy(model, test) == view_accuracy(model, test) == 1.0
     test.action = 1 - test.action
     assert accuracy(model, test) == 0.0 and copy_accuracy(model, test) <= 0.2
     test.action[0] = 1 - test.action[0]
@@ -331,17 +349,53 @@ def test_a_plain_classifier_learns_and_is_scored_once_a_sequence() -> None:
 
 
 def test_spread_is_over_seeds() -> None:
-    row = Row("x", 1, (0.8, 0.9, 1.0), (), None)
+    row = Row("x", 1, (0.8, 0.9, 1.0), (), (), None)
     assert row.mean == pytest.approx(0.9) and row.spread == pytest.approx(0.1)
 
 
 def test_the_rank_correlation_is_spearmans() -> None:
     """Ranks 1 2.5 2.5 4 against 1 3 2 4; rows outside the space do not count."""
     pairs = [(0.1, 0.2), (0.5, 0.6), (0.5, 0.5), (0.9, 0.7), (None, 0.0)]
-    rows = [Row("x", 1, (alone,), (), shared) for shared, alone in pairs]
+    rows = [Row("x", 1, (alone,), (), (), shared) for shared, alone in pairs]
     assert _rank_correlation(rows) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
     assert _rank_correlation(rows[3:]) is None
-    assert _rank_correlation([Row("x", 1, (0.5,), (), s) for s in (0.1, 0.2, 0.3)]) is None
+    assert _rank_correlation([Row("x", 1, (0.5,), (), (), s) for s in (0.1, 0.2, 0.3)]) is None
+
+
+def test_views_of_a_take_answer_together() -> None:
+    """Two takes, two views each: the mean of the probabilities decides, not the take as it is."""
+    bank = Bank(takes(records(range(1, 3)))[:2], Joints(8), copies=2)
+    bank.plain = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    bank.drawn = torch.tensor([[[0.0, 3.0], [0.0, 3.0]], [[0.0, 1.0], [1.0, 0.0]]])
+    bank.action = torch.tensor([0, 1])
+    assert accuracy(nn.Identity(), bank) == 1.0
+    assert view_accuracy(nn.Identity(), bank) == 0.5  # 0.88, 0.05, 0.05 for class 0
+    assert copy_accuracy(nn.Identity(), bank) == 0.25
+    with pytest.raises(ValueError, match="no views"):
+        view_accuracy(nn.Identity(), Bank(takes(records(range(1, 2))), Joints(8)))
+
+
+def test_the_rate_rises_over_the_warmup() -> None:
+    training = Training(epochs=10, lr=0.4, lr_min=0.0, warmup=3)
+    assert training.rate(0) == pytest.approx(0.1)
+    assert training.rate(1) == pytest.approx(0.2 * (1 + math.cos(math.pi * 0.1)) / 2)
+    assert training.rate(5) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="smoothing a share under 1"):
+        Training(smoothing=1.0)
+
+
+def test_pairs_in_two_axes_are_split_by_fold(tmp_path: Path) -> None:
+    """A file of the two-person form: 2 classes of 10 sequences, two of each in a fold."""
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 2, 6, 15, 2)).astype(np.float32)
+    np.savez(tmp_path / "pairs.npz", x=x, label=np.repeat([0, 1], 10))
+    training = open_takes("skeletons", tmp_path / "pairs.npz", "train", fold=2)
+    test = open_takes("skeletons", tmp_path / "pairs.npz", "test", fold=2)
+    assert {t.subject for t in training} == {"fold 1", "fold 3", "fold 4", "fold 5"}
+    assert {t.subject for t in test} == {"fold 2"} and len(test) == 4
+    assert all(t.poses.shape == (6, 2, 15, 3) and (t.poses[..., 2] == 0).all() for t in test)
+    assert np.ptp(test[0].poses[..., 0]) > 500  # mm
+    rest, held = hold_out(training, ("fold 3",))
+    assert len(rest) == 12 and len(held) == 4
 
 
 def test_unknown_data_is_refused() -> None:
@@ -365,7 +419,7 @@ def test_sizes_of_msr_action_3d(shared_data: Path) -> None:
     }
     assert sizes == {"AS1": (114, 105), "AS2": (116, 112), "AS3": (111, 111)}
     training = open_takes("msr3d", path, "train", subset="AS1")
-    assert {s for t in training for s in t.subjects} == {"1", "3", "5", "7", "9"}
+    assert {t.subject for t in training} == {"1", "3", "5", "7", "9"}
     config = small("msr3d", str(path), "AS1")
     bank = Bank(training[:3], config.pictures, copies=1)
-    assert bank.plain.shape == (3, 3, 16, 16) and bank.plain.float().std() > 20
+    assert bank.plain.shape == (3, 3, 32, 32) and bank.plain.float().std() > 20

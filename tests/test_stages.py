@@ -14,8 +14,9 @@ import torch.nn.functional as F
 
 from poseact import train, weights
 from poseact.data.dataset import Batches, Part
+from poseact.held_out import spread
 from poseact.layouts import PA17, Layout
-from poseact.learning import Plateau, freeze, learning_rate, optimizer
+from poseact.learning import Best, Plateau, freeze, learning_rate, optimizer
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.objective import Clues, Objective
 from poseact.run_config import Config, Mix, Stage, from_json, to_json
@@ -401,8 +402,8 @@ def test_training_goes_by_held_out_batches(
     rates = [line["lr"] / stage.lr for line in lines]
     assert rates == pytest.approx([1, 0.5, 0.5, 0.25, 0.25])  # two drops at most
     assert modes == [True, False, False] * 5
-    with pytest.raises(ValueError, match="validation needs"):
-        replace(stage, schedule="constant")
+    with pytest.raises(ValueError, match="test split would choose"):
+        replace(stage, validation=(replace(STILLS, split="test"),))
 
 
 def test_a_run_in_turns_under_a_plateau_resumes_exactly(
@@ -442,6 +443,95 @@ def test_a_run_in_turns_under_a_plateau_resumes_exactly(
     for name, value in weights.load(path).model.state_dict().items():
         assert torch.equal(value, whole[name]), name
     assert [line["lr"] / stage.lr for line in log(tmp_path / "broken")] == rates
+
+
+# ------------------------------------------------------------------------------- held-out data
+
+HELD_OUT = (replace(STILLS, name="held out", split="val"),)
+
+
+def test_the_best_weights_are_kept_and_a_stage_ends_early(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted millimetres at steps 2, 4, 6, 8: the second are the best, two worse ones end it.
+
+    A run that was broken off between the second and the third check ends the same way.
+    """
+    stage = Stage(
+        "s",
+        20,
+        (STILLS,),
+        warmup=0,
+        check_every=2,
+        validation=HELD_OUT,
+        metric="mpjpe_mm",
+        early_stop=2,
+    )
+    config = small(tiny_config, stage, replace(stage, name="next", steps=2), ema=0.5)
+    seen: list[dict[str, torch.Tensor]] = []
+    planted = iter([50.0, 40.0, 45.0, 40.0, 39.0, 50.0, 40.0, 45.0, 40.0, 39.0])
+
+    def score(model: Any, *_: Any) -> float:
+        assert not model.training
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return next(planted)
+
+    monkeypatch.setattr(train, "held_out_score", score)
+    last = trained(config, tmp_path / "run").state_dict()
+    lines = log(tmp_path / "run")
+    assert [line["step"] for line in lines] == [*range(1, 9), 21, 22]
+    checked = [(line["step"], line["mpjpe_mm"]) for line in lines if "mpjpe_mm" in line]
+    assert checked == [(2, 50), (4, 40), (6, 45), (8, 40), (22, 39)]
+    best = weights.load(tmp_path / "run/best.safetensors").model.state_dict()
+    assert all(torch.equal(best[name], value) for name, value in seen[4].items())  # of "next"
+    assert not all(torch.equal(seen[1][name], value) for name, value in last.items())
+
+    step = StageRun.step
+
+    def breaks(self: StageRun, batch: Any, number: int) -> Any:
+        if number == 5:
+            kept = weights.load(tmp_path / "broken/best.safetensors").model.state_dict()
+            assert all(torch.equal(kept[name], value) for name, value in seen[1].items())
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(StageRun, "step", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        trained(config, tmp_path / "broken")
+    monkeypatch.setattr(StageRun, "step", step)
+    train.fit(config, tmp_path / "broken", resume=True, workers=1)
+    assert [line["step"] for line in log(tmp_path / "broken")] == [*range(1, 9), 21, 22]
+    for name, value in (
+        weights.load(tmp_path / "broken/weights.safetensors").model.state_dict().items()
+    ):
+        assert torch.equal(value, last[name]), name
+
+
+def test_the_best_check_goes_the_metric_s_way() -> None:
+    cases: tuple[Any, ...] = (
+        ("mpjpe_mm", (float("nan"), 9.0, 9.0, 8.0), [False, True, False, True]),
+        ("action_top1", (50.0, 40.0, 51.0, float("nan")), [True, False, True, False]),
+    )
+    for metric, scores, better in cases:
+        best = Best(Stage("s", 9, (), validation=HELD_OUT, metric=metric, early_stop=1))
+        assert [best.check(score, step) for step, score in enumerate(scores)] == better
+        again = Best(Stage("s", 9, (), validation=HELD_OUT, metric=metric, early_stop=1))
+        again.load(best.state())
+        assert vars(again) == vars(best) and again.stops == (not better[-1])
+
+
+def test_a_metric_that_the_labels_do_not_tell_is_refused(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    stage = Stage("s", 1, (STILLS,), check_every=1, validation=HELD_OUT, metric="mpjpe_mm")
+    words = "stage s: validation part held out has no mpjpe_mm, .* loss, pck_torso_0.2"
+    with pytest.raises(ValueError, match=words):
+        train.fit(small(tiny_config, stage), tmp_path / "run", workers=1)
+    with pytest.raises(ValueError, match="metric and early_stop need validation"):
+        replace(stage, validation=())
+    assert [r.xy[0, 0, 0] for r in spread(RECORDS, 3)] == [
+        RECORDS[i].xy[0, 0, 0] for i in (0, 4, 7)
+    ]
 
 
 # ------------------------------------------------------------------------------- starting

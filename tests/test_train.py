@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,19 @@ import pytest
 import torch
 
 from poseact import data, train, weights
+from poseact.cli import main
+from poseact.dev_run import dev_run
+from poseact.evaluate import evaluate
+from poseact.held_out import score_records
 from poseact.layouts import layout_named
+from poseact.lr_finder import find_lr, suggestion
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.people.scene import PeopleConfig
+from poseact.processes import Interrupts, open_fabric, out_of_memory
 from poseact.train import Config, Mix, Objective, Stage
 from poseact.types import Record
+from poseact.video import read_image
 
 PEOPLE = PeopleConfig(frames=4, height=64, width=64, supersample=1, actions=("walk", "wave"))
 
@@ -42,6 +50,10 @@ def small(tiny_config: SPNetConfig, **changes: object) -> Config:
         accelerator="cpu",
     )
     return replace(config, **changes)
+
+
+def log(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(autouse=True)
@@ -195,12 +207,210 @@ def test_a_2d_only_joint_gets_no_depth_gradient(tiny: SPNet) -> None:
 def test_losses_that_are_not_finite_stop_the_run(tiny_config: SPNetConfig, tmp_path: Path) -> None:
     stage = replace(small(tiny_config).stages[0], lr=1e30, warmup=0, steps=40)
     config = small(tiny_config, stages=(stage,), clip_gradient=0.0)
-    with pytest.raises(FloatingPointError, match="not finite.*resume"):
+    with pytest.raises(FloatingPointError, match=r"not finite.*warmup.*config\.json.*resume"):
         train.fit(config, tmp_path / "run", workers=1)
+    noted = json.loads((tmp_path / "run/bad_batch.json").read_text())
+    assert noted["step"] == len(log(tmp_path / "run"))
+    assert {name: len(rows) for name, rows in noted["records"].items()} == {"clips": 2, "stills": 2}
     saved = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
     assert all(
         bool(torch.isfinite(v).all()) for k, v in saved["model"].items() if v.is_floating_point()
     )
+
+
+def test_a_batch_that_is_too_large_is_named(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out in the third step; with the mend in config.json the run goes on."""
+    config = small(tiny_config)
+    forward = Objective.forward
+    calls: list[int] = []
+
+    def greedy(self: Objective, batch: object, *rest: object) -> object:
+        calls.append(len(calls))
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\n...")
+        return forward(self, batch, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Objective, "forward", greedy)
+    out = tmp_path / "run"
+    words = r"stage all, step 2: out of memory \(CUDA .* 2 GiB\).*accumulate.*\[0\] to 2.*--resume"
+    with pytest.raises(MemoryError, match=words):
+        train.fit(config, out, workers=1)
+    noted = json.loads((out / "bad_batch.json").read_text())
+    assert (noted["stage"], noted["step"]) == ("all", 2)
+    clips = noted["records"]["clips"]
+    assert len(clips) == 2 and all(".npy" in name and "people" in name for name in clips)
+    changed = replace(config, stages=(replace(config.stages[0], accumulate=2),))
+    (out / "config.json").write_text(train.to_json(changed))
+    train.fit(changed, out, resume=True, workers=1)
+    assert [line["step"] for line in log(out)] == [1, 2, 3, 4, 5, 6]
+    assert len(calls) == 3 + 2 * 4
+    errors = ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", "shape")
+    assert [out_of_memory(RuntimeError(text)) for text in errors] == [True, False]
+
+
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    """A terminal's signal, with workers: status 130, and the same weights in the end."""
+    stage = replace(small(tiny_config).stages[0], steps=40)
+    config = small(tiny_config, stages=(stage,), checkpoint_s=1e9, workers=1)
+    whole = weights.load(train.fit(config, tmp_path / "whole", workers=1)).model.state_dict()
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "config.json").write_text(train.to_json(config))
+    command = [sys.executable, "-m", "poseact", "train", "--resume", str(out)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 90
+    while not ((out / "log.jsonl").is_file() and log(out)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=90)[1].decode()
+    assert process.returncode == 130
+    step = len(log(out))
+    assert f"stopped after step {step}; resume with: poseact train --resume {out}" in said
+    assert torch.load(out / "checkpoint.pt", weights_only=True)["step"] == step < 40
+    assert "Traceback" not in said
+    assert main(["train", "--resume", str(out), "--workers", "0"]) == 0
+    resumed = weights.load(out / "weights.safetensors").model.state_dict()
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def test_a_second_signal_acts_as_always() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupts() as interrupts:
+        assert signal.getsignal(signal.SIGTERM) != before
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.asked and signal.getsignal(signal.SIGTERM) == before
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    with Interrupts() as interrupts:
+        assert not interrupts.asked
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_deterministic_runs_only_take_such_algorithms(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    seen: list[bool] = []
+    step = train.StageRun.step
+
+    def watched(self: train.StageRun, *args: object) -> object:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return step(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train.StageRun, "step", watched)
+    stage = replace(small(tiny_config).stages[0], steps=1)
+    for on in (True, False):
+        config = small(tiny_config, stages=(stage,), deterministic=on)
+        train.fit(config, tmp_path / str(on), workers=1)
+    assert seen == [True, False] and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_tensorboard_gets_the_numbers_of_the_log(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, *, purge_step: int) -> None:
+            assert folder == str(tmp_path / "run/tensorboard") and purge_step == 1
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def flush(self) -> None: ...
+
+    name = "torch.utils.tensorboard"
+    stage = replace(small(tiny_config).stages[0], steps=2)
+    config = small(tiny_config, stages=(stage,))
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"pip install 'poseact\[tensorboard\]'"):
+        train.fit(config, tmp_path / "run", workers=1, tensorboard=True)
+    fake = types.ModuleType(name)
+    monkeypatch.setattr(fake, "SummaryWriter", SummaryWriter, raising=False)
+    monkeypatch.setitem(sys.modules, name, fake)
+    train.fit(config, tmp_path / "run", workers=1, resume=True, tensorboard=True)
+    lines = log(tmp_path / "run")
+    expected = [(k, v, line["step"]) for line in lines for k, v in line.items() if k != "step"]
+    assert written == [row for row in expected if row[0] != "stage"] and len(written) >= 12
+
+
+def test_the_learning_rate_finder_finds_the_steepest_fall(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    """A planted fall about 1e-3 that ends in an explosion; and a sweep that leaves no run."""
+    rates = np.geomspace(1e-7, 1, 200)
+    losses = 2 - 1 / (1 + (1e-3 / rates) ** 2) + np.where(rates > 0.05, rates * 100, 0)
+    assert 1e-3 < suggestion(rates.tolist(), losses.tolist()) < 4e-3  # smoothing lags behind
+    with pytest.raises(ValueError, match="never fell"):
+        suggestion(rates.tolist(), np.linspace(1, 2, 200).tolist())
+    config = small(tiny_config)
+    found = find_lr(config, tmp_path / "run", steps=25, workers=1)
+    assert 1e-7 < found < 1
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["lr.jsonl", "lr.png"]
+    rows = [json.loads(line) for line in (tmp_path / "run/lr.jsonl").read_text().splitlines()]
+    ratios = np.diff(np.log([row["lr"] for row in rows]))
+    np.testing.assert_allclose(ratios, np.log(1e7) / 25, rtol=1e-6)
+    assert found in [row["lr"] for row in rows]
+    assert read_image(tmp_path / "run/lr.png").std() > 5
+
+
+def test_a_run_in_small(tiny_config: SPNetConfig, tmp_path: Path) -> None:
+    """Two steps of each stage whatever their size; weights that are not those saved are noticed."""
+    first = replace(small(tiny_config).stages[0], name="poses", steps=10_000, accumulate=2)
+    few = replace(first.mix[0], count=40)
+    heads = replace(
+        first, name="heads", mix=(few,), trains="actions", cached=64, steps=900, accumulate=1
+    )
+    config = small(tiny_config, stages=(first, heads), checkpoint_s=1e9, devices=8)
+    lines = list(dev_run(config, tmp_path / "run"))
+    assert [(x["step"], x["stage"]) for x in log(tmp_path / "run")] == [(2, "poses"), (4, "heads")]
+    assert "action_top1" in lines[0] and "pckh_0.5" in lines[0] and "identical" in lines[1]
+
+
+def test_a_run_in_small_leaves_nothing_unless_asked(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poseact.recipes.recipe", lambda _: small(tiny_config))
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "small", "--dev"]) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert main(["train", "small", "--dev", "-o", "kept", "--seed", "3"]) == 0
+    assert train.from_json(Path("kept/config.json").read_text()).seed == 3
+
+
+def test_held_out_scores_are_those_of_evaluate(tiny: SPNet, tiny_card: weights.Card) -> None:
+    records = data.load("people", people=PEOPLE, clips=4)
+    config = replace(tiny.config, actions=(2,))
+    model, card = SPNet(config).eval(), replace(tiny_card, frames=4)
+    scores = score_records(model, card, records, open_fabric(small(config)))
+    assert scores == pytest.approx(evaluate(model, card, records).blocks[-1].scores)
+    assert {"mpjpe_mm", "action_top1", "pckh_0.5"} <= scores.keys()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_device_may_augment(tiny_config: SPNetConfig, tmp_path: Path, workers: int) -> None:
+    """The same losses as with workers' pictures, within what pixels of 64 px crops differ by."""
+    stage = small(tiny_config).stages[0]
+    stage = replace(stage, steps=3, mix=(stage.mix[0],))
+    config = small(tiny_config, stages=(stage,), workers=workers)
+    losses = []
+    for where in ("worker", "device"):
+        train.fit(replace(config, augment_on=where), tmp_path / where, workers=1)
+        losses.append([line["total"] for line in log(tmp_path / where)])
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.05)
+    strong = replace(stage, mix=(replace(stage.mix[0], augment="strong"),))
+    with pytest.raises(ValueError, match="part clips: blur, noise.* workers only"):
+        changed = replace(config, stages=(strong,), augment_on="device")
+        train.fit(changed, tmp_path / "strong", workers=1)
 
 
 def test_unknown_data_sets_are_named() -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -20,6 +21,7 @@ from poseact.console import complain, progress
 from poseact.data_commands import Data, Out
 from poseact.lift_command import Lift
 from poseact.search_command import Search
+from poseact.unified_command import UnifiedOptions
 
 EXPECTED = (ValueError, OSError, ImportError)
 """Errors whose message says all that is needed."""
@@ -58,6 +60,9 @@ class Predict:
     """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """CPU threads."""
+    model: Literal["network", "unified"] = "network"
+    """The network alone; or 2D joints lifted to 3D and their actions (docs/unified.md)."""
+    unified: UnifiedOptions = UnifiedOptions()
 
     def run(self) -> int:
         if self.limit is not None and self.limit < 1:
@@ -68,14 +73,20 @@ class Predict:
         from poseact.predictor import Predictor
 
         jobs = find_jobs(self.source)
-        predictor = Predictor(
-            self.weights,
-            exit=self.exit,
-            device=self.device,
-            threads=self.threads,
-            flip=self.flip,
-            smooth=self.smooth,
-        )
+        unified = self.unified.wanted(self.model, len(jobs), box=self.box is not None)
+
+        def network() -> Predictor:
+            return Predictor(
+                self.weights,
+                exit=self.exit,
+                device=self.device,
+                threads=self.threads,
+                flip=self.flip,
+                smooth=self.smooth,
+                action_set=None if unified else 0,
+            )
+
+        predictor = self.unified.pipeline(network, self.device) if unified else network()
         wanted = Wanted(self.video, self.csv, self.html, self.limit)
         box = None if self.box is None else np.array(self.box)
         failed = 0
@@ -90,7 +101,7 @@ class Predict:
                         predictor,
                         job,
                         self.out,
-                        model=self.weights,
+                        model="unified" if unified else self.weights,
                         box=box,
                         wanted=wanted,
                         watch=watch,
@@ -236,17 +247,25 @@ class Evaluate:
 class Train:
     """Train a model from a recipe; `--section.key value` overrides any of its settings.
 
-    `poseact train actions --help` is about action classes of your own.
+    `poseact train --resume RUN` goes on with the run in a folder. `poseact train actions --help` is
+    about action classes of your own.
     """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """Name of a recipe (see `poseact recipes`), or `actions`."""
+    """Name of a recipe (see `poseact recipes`), or `actions`; with --resume also a run's folder."""
     out: Out = Path("poseact_run")
     """Folder of the run."""
     resume: bool = False
     """Go on from the folder's checkpoint."""
+    tensorboard: bool = False
+    """Also write the numbers of log.jsonl for TensorBoard (poseact[tensorboard])."""
     dry_run: bool = False
     """Only open the data, show a batch and make one step in every stage; nothing is written."""
+    dev: bool = False
+    """Only two steps of every stage on few samples, evaluation, saving and reloading; kept if -o
+    says where."""
+    find_lr: bool = False
+    """Only sweep the learning rate of the first stage, into lr.png and lr.jsonl."""
     overrides: Annotated[tuple[str, ...], Suppress] = ()
     """What `parse` leaves for the recipe."""
 
@@ -254,11 +273,15 @@ class Train:
         # Read when torch loads: threads that spin ruin a training as soon as anything else runs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from poseact.recipes import recipe
-        from poseact.train import fit
+        from poseact.train import Stopped, fit, from_json
 
         if self.recipe == "actions":
             raise ValueError("write `poseact train actions` first, and its options after it")
-        config = recipe(self.recipe)
+        note, out = Path(self.recipe, "config.json"), self.out
+        if self.resume and note.is_file():
+            config, out = from_json(note.read_text()), note.parent
+        else:
+            config = recipe(self.recipe)
         prog = f"poseact train {self.recipe}"
         config = tyro.cli(
             tyro.conf.AvoidSubcommands[type(config)],
@@ -272,7 +295,28 @@ class Train:
             for line in dry_run(config):
                 print(line, flush=True)
             return 0
-        print(fit(config, self.out, resume=self.resume))
+        if self.dev:
+            from poseact.dev_run import dev_run
+
+            with TemporaryDirectory() as folder:
+                for line in dev_run(config, Path(folder) if out == Train.out else out):
+                    print(line, flush=True)
+            return 0
+        if self.find_lr:
+            from poseact.lr_finder import find_lr
+
+            found = find_lr(config, out)
+            print(f"the loss falls fastest at {found:.1e}: --stages.0.lr {found:.1e}")
+            print(f"look at {out / 'lr.png'} before you believe it")
+            return 0
+        try:
+            print(fit(config, out, resume=self.resume, tensorboard=self.tensorboard))
+        except Stopped as stop:
+            complain(stop)
+            return 130
+        except (FloatingPointError, MemoryError) as error:
+            complain(error)
+            return 2
         return 0
 
 

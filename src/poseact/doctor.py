@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import torch
 
 import poseact
-from poseact.weights import SHIPPED, available, read_card
+from poseact.weights import SHIPPED, Card, available, read_card
 
 NEEDED = (
     "torch",
@@ -26,7 +26,7 @@ NEEDED = (
     "lightning-fabric",
     "jaxtyping",
 )
-EXTRAS = {"keras": "h5py", "logs": "tensorboard", "dev": "pytest"}
+EXTRAS = {"keras": "h5py", "logs": "tensorboard", "detect": "rtmlib", "dev": "pytest"}
 """Extra of the package -> the module that shows it is there."""
 
 
@@ -65,17 +65,28 @@ def _device() -> str:
 
 
 def describe_models() -> list[str]:
-    """A paragraph for each shipped model: size, input, layout, actions, exits, file."""
+    """A paragraph for each shipped model: size, what it reads and gives, actions, file."""
     texts = []
     for name, path in available().items():
         card = read_card(path)
-        height, width = card.size
         lines = [
-            f"{name}  {path.stat().st_size / 2**20:.1f} MiB, {card.architecture}, "
-            f"{width}x{height} px, {card.config.get('dim', 2)}D, layout {card.layout}",
+            f"{name}  {path.stat().st_size / 2**20:.1f} MiB, {card.architecture}, {_reads(card)}",
             *(f"  {len(names)} actions: {', '.join(names)}" for names in card.labels),
-            f"  clips of {card.frames} frames at {card.fps:g} a second",
+            *([f"  clips of {card.frames} frames at {card.fps:g} a second"] if card.labels else []),
             f"  {path}",
         ]
         texts.append("\n".join(lines))
     return texts
+
+
+def _reads(card: Card) -> str:
+    height, width = card.size
+    if card.architecture == "lifter":
+        return (
+            f"2D joints to 3D, layout {card.layout}, scaled to the {card.config['normalisation']}"
+        )
+    if card.architecture == "enas":
+        dims, persons = 2 if card.config["flat"] else 3, card.config["persons"]
+        who = "one person" if persons == 1 else f"{persons} persons"
+        return f"{dims}D skeletons of {who} as pictures of {width} px, layout {card.layout}"
+    return f"{width}x{height} px, {card.config.get('dim', 2)}D, layout {card.layout}"

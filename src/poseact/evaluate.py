@@ -181,7 +181,7 @@ def evaluate(
     acting = model.action_exits
     blocks, left_out = [], 0
     for k, (pyramid, level) in enumerate(exits):
-        scores, left_out = _pose_scores(found.uvd[k], found, records, layout)
+        scores, left_out = pose_scores(found.uvd[k], found, records, layout)
         if len(found.truth) and (pyramid, level) in acting:
             # from the end: the CVPR network has several answers at one exit, the last one counts
             back = acting.index((pyramid, level)) - len(acting)
@@ -193,10 +193,13 @@ def evaluate(
     return Report(name, split, len(found.rows), len(found.truth), left_out, tuple(blocks))
 
 
-def _pose_scores(
+def pose_scores(
     uvd: np.ndarray, found: Predictions, records: Sequence[Record], layout: Layout
 ) -> tuple[dict[str, float], int]:
-    """PCK by torso, PCKh where head sizes are known, 3D errors where 3D and camera are known."""
+    """PCK by torso, PCKh where head sizes are known, 3D errors where 3D and camera are known.
+
+    uvd: (N, J, D) of one block, rows as in `found`. Also how many people had no torso to compare.
+    """
     known = records[0].layout
     target = np.stack([records[r].xy[t] for r, t in found.rows])
     xy = convert(transform(found.to_image, uvd[..., :2]), layout, known)

@@ -14,6 +14,10 @@ from poseact.weights import Network
 
 READERS = {"pose": "action_p_conv0", "appearance": "action_v_conv0"}
 """Names of the kernels by which SPNet's action blocks read their clues."""
+FALLING = ("loss", "mpjpe_mm", "p_mpjpe_mm")
+"""Metrics of which less is better."""
+SWEEP = 1e-7
+"""A sweep of learning rates begins at this share of the last one."""
 
 
 def freeze(model: Network, stage: Stage) -> None:
@@ -23,7 +27,7 @@ def freeze(model: Network, stage: Stage) -> None:
         learns = stage.trains == "all" or acting
         if name:
             module.train(learns or stage.trains == "actions_keras")
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
             # Without tracking, training normalises by the batch and inference by what was tracked.
             module.track_running_stats = learns
         for parameter in module.parameters(recurse=False):
@@ -56,7 +60,39 @@ def learning_rate(stage: Stage, step: int) -> float:
         return stage.lr * warm * (0.5 + 0.5 * math.cos(math.pi * share))
     if stage.schedule == "steps":
         return stage.lr * warm * stage.factor ** sum(share >= m for m in stage.milestones)
+    if stage.schedule == "sweep":
+        return stage.lr * SWEEP ** (1 - (step + 1) / stage.steps)
     return stage.lr * warm
+
+
+class Best:
+    """The best check of a stage on held-out data, and how many in a row were no better."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.falls = stage.metric in FALLING
+        self.early_stop = stage.early_stop
+        self.score, self.step, self.waited = math.nan, 0, 0
+
+    def check(self, score: float, step: int) -> bool:
+        """Whether this is the best so far; NaN never is."""
+        better = score < self.score if self.falls else score > self.score
+        if better or (math.isnan(self.score) and not math.isnan(score)):
+            self.score, self.step, self.waited = score, step, 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def stops(self) -> bool:
+        """Whether the stage has waited long enough."""
+        return 0 < self.early_stop <= self.waited
+
+    def state(self) -> dict[str, float]:
+        """Numbers for a checkpoint."""
+        return {"score": self.score, "step": self.step, "waited": self.waited}
+
+    def load(self, state: dict[str, float]) -> None:
+        vars(self).update(state)
 
 
 class Plateau:

@@ -19,8 +19,8 @@ class Lift:
     """OpenPose JSON (a folder or one file), COCO results .json, our .jsonl, or an .npy/.npz."""
     out: Out
     """The results to write (NAME.jsonl), root-relative mm in H36M17."""
-    weights: str | None = None
-    """A lifter's weights; by default the shipped one."""
+    weights: str = "lifter"
+    """The shipped lifter, or the weights file of another."""
     layout: Annotated[str | None, arg(metavar="NAME")] = None
     """Which joints, in which order; an array (T, J, 2 or 3) needs it."""
     size: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT")] = None

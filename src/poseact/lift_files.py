@@ -6,7 +6,7 @@ every form; what they invented has score 0 in the output and is counted in `Lift
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,21 +23,21 @@ from poseact.models.lifter import Combine, Lifter, lift_with_mirror
 from poseact.results import Header, ResultsWriter, write_html
 from poseact.track import identify
 from poseact.types import Person, Result
-from poseact.weights import available, find, load_lifter, read_card
+from poseact.weights import load_lifter
 
 GAP_FRAMES = 10
 """Gaps of so many frames or fewer are bridged: joints are interpolated, people keep their track."""
 LEAST_JOINTS = 6
 """Of H36M17's 17: people with fewer are left out."""
 
-# Where a layout has no such joint, the first of these that is known in a frame stands in.
-_STANDS_IN: dict[str, tuple[tuple[str, ...], ...]] = {
+STANDS_IN: dict[str, tuple[tuple[str, ...], ...]] = {
     "head": (("l_eye", "r_eye"), ("l_eye",), ("r_eye",), ("l_ear", "r_ear"), ("face",), ("nose",)),
     "nose": (("face",), ("neck", "head"), ("thorax", "head")),
     "spine": (("belly",),),
     **{f"{side}_wrist": ((f"{side}_hand",),) for side in "lr"},
     **{f"{side}_ankle": ((f"{side}_foot",),) for side in "lr"},
 }
+"""Where a layout has no such joint, the first of these that is known in a frame stands in."""
 
 
 class Lifted(NamedTuple):
@@ -91,7 +91,7 @@ def _joint(table: np.ndarray, name: str, layout: Layout, *, others: bool = True)
     if name in layout.joints:
         return table[:, layout.index(name)]
     out = np.full((len(table), 3), np.nan)
-    for parts in (*DERIVED.get(name, ()), *(_STANDS_IN.get(name, ()) if others else ())):
+    for parts in (*DERIVED.get(name, ()), *(STANDS_IN.get(name, ()) if others else ())):
         found = np.stack([_joint(table, part, layout, others=False) for part in parts])
         mean = np.concatenate([found[..., :2].mean(0), found[..., 2:].min(0)], -1)
         out = np.where(np.isfinite(out[:, :1]), out, mean)
@@ -129,7 +129,7 @@ def fill_in_time(
 # --------------------------------------------------------------------------------------- people
 
 
-def followed(results: tuple[Result, ...]) -> Iterator[Result]:
+def followed(results: Iterable[Result]) -> Iterator[Result]:
     """The frames with a track number for everyone who has none, by the overlap of boxes.
 
     Somebody who is not seen for more than `GAP_FRAMES` frames comes back as somebody else.
@@ -147,7 +147,8 @@ def followed(results: tuple[Result, ...]) -> Iterator[Result]:
         yield replace(result, people=people)
 
 
-def _seen_enough(person: Person) -> bool:
+def seen_enough(person: Person) -> bool:
+    """Whether `LEAST_JOINTS` of H36M17 are known."""
     joints, _ = to_h36m17(person.xy[None], person.score[None], person.layout)
     return int(np.isfinite(joints).all(-1).sum()) >= LEAST_JOINTS
 
@@ -184,7 +185,7 @@ def lift_keypoints(
     if keypoints.size is None and (how == "screen" or flip and how == "martinez"):
         raise ValueError("this lifter needs the size of the pictures: --size WIDTH HEIGHT (px)")
     enough = [
-        replace(result, people=tuple(filter(_seen_enough, result.people)))
+        replace(result, people=tuple(filter(seen_enough, result.people)))
         for result in keypoints.results
     ]
     kept = sum(len(result.people) for result in enough)
@@ -218,7 +219,7 @@ def lift_keypoints(
     )
     return Lifted(
         frames_out,
-        tuple(j for j in H36M17.joints if j not in keypoints.layout.joints and j in _STANDS_IN),
+        tuple(j for j in H36M17.joints if j not in keypoints.layout.joints and j in STANDS_IN),
         in_time,
         from_neighbours,
         len(lifted) * len(H36M17),
@@ -244,28 +245,11 @@ def _lift(
 # ----------------------------------------------------------------------------------------- files
 
 
-def find_lifter(weights: str | None) -> Path:
-    """The file of the weights asked for, or of the shipped lifter.
-
-    FileNotFoundError says how to train one where none is shipped.
-    """
-    if weights is not None:
-        return find(weights)
-    for path in available().values():
-        if read_card(path).architecture == "lifter":
-            return path
-    raise FileNotFoundError(
-        "no weights of a lifter are shipped with this installation: train one "
-        "(python -m poseact.lifting --help; about 15 minutes on two cores), then give its file "
-        "with --weights"
-    )
-
-
 def lift_file(
     source: Path,
     out: Path,
     *,
-    weights: str | None = None,
+    weights: str = "lifter",
     layout: str | None = None,
     size: tuple[int, int] | None = None,
     fps: float = 30.0,
@@ -276,15 +260,15 @@ def lift_file(
 ) -> tuple[list[Path], list[str]]:
     """Read, lift and write `out` (JSON lines) and, if `html`, a page beside it; files and notes.
 
-    size: (width, height) px of the pictures and fps, for files that say neither. ValueError or
+    weights: a shipped name or a file. size: (width, height) px of the pictures and fps, for files
+    that say neither. ValueError or
     OSError, naming the file; nothing half-written stays.
     """
     if out.suffix != ".jsonl":
         raise ValueError(f"{out}: the results are JSON lines; give a name that ends in .jsonl")
     if out.exists() and out.samefile(source):
         raise ValueError(f"{out} would overwrite its own input; give another name with -o")
-    path = find_lifter(weights)
-    lifter = load_lifter(path).model
+    lifter = load_lifter(weights).model
     keypoints = read_keypoints(source, layout=layout, fps=fps)
     keypoints = replace(keypoints, size=keypoints.size or size)
     try:
@@ -294,7 +278,7 @@ def lift_file(
     header = Header(
         H36M17,
         source=str(source),
-        model=weights or path.stem,
+        model=weights,
         fps=keypoints.fps or (fps if len(lifted.results) > 1 else None),
         size=keypoints.size,
     )

@@ -98,7 +98,7 @@ RECIPES = {
     "mocap": Recipe(
         "mocap",
         "mocap",
-        LifterConfig(normalisation="box", width=512, dropout=0.1),
+        LifterConfig(normalisation="screen", width=512, dropout=0.1),
         batch=256,
         epochs=30,
         halve_every=5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,19 +21,31 @@ class Clues(NamedTuple):
 
 
 class Objective(nn.Module):
-    """All losses of one mixed batch; a module of its own so that data-parallel wrappers see it."""
+    """All losses of one mixed batch; a module of its own so that data-parallel wrappers see it.
+
+    Every loss is a mean over what is known of it. A portion of a larger batch (a micro-batch, the
+    share of a process) counts by its part in `whole`, the counts of all portions: the losses of the
+    portions then add up to those of the batch, whatever is unknown in which of them.
+    """
 
     def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
     def forward(
-        self, batch: dict[str, Sample] | Clues, stage: Stage, progress: float
+        self,
+        batch: dict[str, Sample] | Clues,
+        stage: Stage,
+        progress: float,
+        whole: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Named losses and `total`. Stills and clips go through the network as one heap."""
+        own = self.counts(batch, stage)
+        whole = own if whole is None else whole
         if isinstance(batch, Clues):
             blocks = self.model.actions(tuple(clue.float() for clue in batch.clues))
             action = self._action(blocks, batch.action, stage, stage.mix[0])
+            action = action * _portion(own, whole, _of_action(stage.mix[0]))
             return {"total": stage.action_weight * action, "action": action}
         mixes = [_mix_of(stage, name) for name in batch]
         samples = [_taught(sample, mix) for sample, mix in zip(batch.values(), mixes)]
@@ -58,8 +70,17 @@ class Objective(nn.Module):
                     heat, pose[..., :2], cell_centres=self.model.config.cell_centres
                 )
                 parts["heatmap"].append(losses.masked_mean(entropy, inside))
-        result = {name: _over_blocks(values, stage) for name, values in parts.items() if values}
-        result.update(self._actions(samples, mixes, out.clues, stage))
+        result = {
+            name: _over_blocks(values, stage) * _portion(own, whole, name)
+            for name, values in parts.items()
+            if values
+        }
+        actions = self._actions(samples, mixes, out.clues, stage)
+        taught = [name for name, count in whole.items() if name.startswith("action ") and count > 0]
+        if taught and out.clues:
+            found = [loss * _portion(own, whole, name) for name, loss in actions.items()]
+            none = result["pose"].new_zeros(())
+            result["action"] = torch.stack(found or [none]).sum() / len(taught)
         factors = {
             "pose": stage.pose_weight,
             "confidence": stage.confidence_weight,
@@ -69,20 +90,40 @@ class Objective(nn.Module):
         terms = [factors[name] * value for name, value in result.items()]
         return {"total": torch.stack(terms).sum(), **result}
 
+    def counts(self, batch: dict[str, Sample] | Clues, stage: Stage) -> dict[str, Tensor]:
+        """Over how many known values each loss is a mean; actions for each part of clips."""
+        if isinstance(batch, Clues):
+            return {_of_action(stage.mix[0]): (batch.action != NO_ACTION).sum()}
+        dim, zero = self.model.config.dim, torch.zeros((), dtype=torch.long)
+        found = {"pose": zero, "confidence": zero, "heatmap": zero}
+        for name, sample in batch.items():
+            mix = _mix_of(stage, name)
+            sample = _taught(sample, mix)
+            valid = sample["valid"][..., :dim]
+            if stage.pose_loss == "deephar":
+                valid = valid.flatten(2).any(-1)  # poses, not coordinates
+            found["pose"] = found["pose"] + valid.sum()
+            found["confidence"] = found["confidence"] + (~sample["pose"][..., 0].isnan()).sum()
+            found["heatmap"] = found["heatmap"] + sample["inside"].sum()
+            if sample["frames"].shape[1] > 1:
+                found[_of_action(mix)] = (sample["action"] != NO_ACTION).sum()
+        return found
+
     def _actions(
         self, samples: list[Sample], mixes: list[Mix], clues: tuple[Tensor, ...], stage: Stage
     ) -> dict[str, Tensor]:
-        """The action loss, mean over the parts whose clips have classes."""
+        """The action loss of each part whose clips have classes."""
         counts = [s["frames"].shape[0] * s["frames"].shape[1] for s in samples]
         split = [torch.split(clue, counts) for clue in clues]
-        found: list[Tensor] = []
+        found: dict[str, Tensor] = {}
         for k, (sample, mix) in enumerate(zip(samples, mixes)):
             shape = sample["frames"].shape[:2]
             if not clues or shape[1] == 1 or bool((sample["action"] == NO_ACTION).all()):
                 continue
             own = tuple(part[k].unflatten(0, (shape[0], shape[1])) for part in split)
-            found.append(self._action(self.model.actions(own), sample["action"], stage, mix))
-        return {"action": torch.stack(found).mean()} if found else {}
+            loss = self._action(self.model.actions(own), sample["action"], stage, mix)
+            found[_of_action(mix)] = loss
+        return found
 
     def _action(
         self, blocks: list[tuple[Tensor, ...]], target: Tensor, stage: Stage, mix: Mix
@@ -90,6 +131,38 @@ class Objective(nn.Module):
         """Cross entropy of every action block, for the part's own action set."""
         found = [losses.action_cross_entropy(sets[mix.action_set], target) for sets in blocks]
         return _over_blocks(found, stage)
+
+
+def micro_batches(batch: dict[str, Sample] | Clues, number: int) -> list[Any]:
+    """A batch in at most `number` portions: samples i, i + number, ... of every part.
+
+    Portions leave out the parts that have no sample for them; the first has samples of all parts.
+    """
+    if number == 1:
+        return [batch]
+    if isinstance(batch, Clues):
+        return [
+            Clues(tuple(clue[i::number] for clue in batch.clues), batch.action[i::number])
+            for i in range(min(number, len(batch.action)))
+        ]
+    largest = max(len(sample["action"]) for sample in batch.values())
+    return [
+        {
+            name: {key: cast(Tensor, value)[i::number] for key, value in sample.items()}
+            for name, sample in batch.items()
+            if i < len(sample["action"])
+        }
+        for i in range(min(number, largest))
+    ]
+
+
+def _of_action(mix: Mix) -> str:
+    return f"action {mix.name}"
+
+
+def _portion(own: dict[str, Tensor], whole: dict[str, Tensor], name: str) -> Tensor:
+    """The part of a portion in the whole; of nothing at all it is nothing."""
+    return own[name] / whole[name].clamp(min=1)
 
 
 def _mix_of(stage: Stage, name: str) -> Mix:

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
 
 from poseact.draw import annotate
-from poseact.predictor import Predictor, is_stream
+from poseact.layouts import Layout
+from poseact.predictor import is_stream
 from poseact.results import ResultsWriter, read_jsonl, write_csv, write_html
 from poseact.types import Result
 from poseact.video import Frame, VideoReader, VideoWriter, list_inputs, read_image, write_image
@@ -23,6 +24,16 @@ from poseact.video import Frame, VideoReader, VideoWriter, list_inputs, read_ima
 Seen = Iterator[tuple[Frame, Result]]
 Watch = Callable[[Seen, "int | None"], Iterable[tuple[Frame, Result]]]
 """Passes frames on and shows how far they are; the number is how many there will be, if known."""
+
+
+class Predicts(Protocol):
+    """What makes people of pictures and videos: `Predictor` or `Unified`."""
+
+    layout: Layout
+    labels: tuple[str, ...]
+
+    def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result: ...
+    def video(self, source: VideoReader, *, box: np.ndarray | None = None) -> Seen: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ def find_jobs(source: str) -> list[Job]:
 
 
 def predict_job(
-    predictor: Predictor,
+    predictor: Predicts,
     job: Job,
     out: Path,
     *,
@@ -135,7 +146,7 @@ class _Source:
     live: bool
 
 
-def _open(predictor: Predictor, job: Job, box: np.ndarray | None, stack: ExitStack) -> _Source:
+def _open(predictor: Predicts, job: Job, box: np.ndarray | None, stack: ExitStack) -> _Source:
     if job.kind == "image":
         rgb = read_image(str(job.source))
         pair = Frame(0, 0.0, rgb), predictor.image(rgb, box=box)

@@ -39,7 +39,7 @@ UNSURE_SCORE = 0.95
 """Below this mean score a follower also looks into a box that is `WIDER` times as large."""
 WIDER = 2.0
 OUTGROWN = 1.15
-"""The wide look is believed if it is surer and its pose so much larger: the box had cut somebody."""
+"""The wide look is believed if it is surer and its pose so many times larger."""
 SMALLEST_PX = 16
 """Pictures with a shorter side hold no person a network could see."""
 

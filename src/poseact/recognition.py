@@ -7,6 +7,7 @@ sequences are not, and each counts once.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poseact import data
+from poseact.data import msr3d, sbu, skeletons
 from poseact.layers import channels_last
 from poseact.layouts import Layout
 from poseact.metrics import top1
@@ -31,19 +33,21 @@ from poseact.types import Record
 
 Split = Literal["train", "test"]
 
+_NOBODY = "person 1-person 2"  # what the reader of a file without names makes of a pair
+
 
 # ----------------------------------------------------------------------------------- the sequences
 
 
 @dataclass(frozen=True)
 class Take:
-    """One recorded action. poses: (T, P, J, 3) of P persons, any unit, NaN unknown. subjects: all
-    of its persons."""
+    """One recorded action. poses: (T, P, J, 3) of P persons, any unit, NaN unknown. subject: who
+    acts; a pair has a name of its own, "s01-s02", since data sets of pairs are split by pairs."""
 
     poses: np.ndarray
     layout: Layout
     action: int
-    subjects: frozenset[str]
+    subject: str
     source: str
 
 
@@ -63,26 +67,43 @@ def _take(source: str, group: list[Record]) -> Take:
     action = group[0].action
     if len(poses) < len(group) or action is None or not all(r.subject for r in group):
         raise ValueError(f"{source}: recognition needs 3D joints, an action and a subject")
-    subjects = frozenset(record.subject for record in group)
-    return Take(np.stack(poses, 1), group[0].layout, action, subjects, source)
+    subject = "-".join(record.subject for record in group if record.subject)
+    return Take(np.stack(poses, 1), group[0].layout, action, subject, source)
 
 
-def open_takes(kind: str, root: str | Path, split: Split, *, subset: str = "all") -> list[Take]:
+def open_takes(
+    kind: str, root: str | Path, split: Split, *, subset: str = "all", fold: int = 1
+) -> list[Take]:
     """The takes of a split of a skeleton data set (`data.READERS`), e.g. "msr3d".
 
-    A file of MSR Action3D as .npz is read by "skeletons", whichever of the two is named. What the
-    reader raises; ValueError for a kind without subsets where one is asked for.
+    A file of MSR Action3D as .npz is read by "skeletons", whichever of the two is named. fold: the
+    one that is tested, where the data set has folds (SBU). Skeletons in two axes get z = 0, and the
+    pairs of a file that names nobody are called by their folds ("fold 2"). What the reader raises;
+    ValueError for a kind without subsets where one is asked for.
     """
     if kind == "msr3d" and Path(root).suffix == ".npz":
         kind = "skeletons"
     if kind not in data.READERS:
         raise ValueError(f"unknown data set {kind!r}; skeletons are in msr3d, skeletons and sbu")
     load = import_module(f"poseact.data.{data.READERS[kind]}").load
-    if "subset" in inspect.signature(load).parameters:
-        return takes(load(root, split, subset=subset))
-    if subset != "all":
+    options = inspect.signature(load).parameters
+    if "subset" not in options and subset != "all":
         raise ValueError(f"{kind} has no subsets, got {subset!r}")
-    return takes(load(root, split))
+    asked = {"subset": subset} if "subset" in options else {}
+    found = takes(load(root, split, **asked, **({"fold": fold} if "fold" in options else {})))
+    if any(take.subject == _NOBODY for take in found):
+        of = {
+            r.source: k for k in range(1, skeletons.FOLDS + 1) for r in load(root, "test", fold=k)
+        }
+        found = [dataclasses.replace(t, subject=f"fold {of[t.source]}") for t in found]
+    return [dataclasses.replace(t, poses=_with_depth(t.poses)) for t in found]
+
+
+def _with_depth(poses: np.ndarray) -> np.ndarray:
+    """z = 0 if it is unknown everywhere and x and y are not."""
+    if np.isfinite(poses[..., 2]).any() or not np.isfinite(poses[..., :2]).any():
+        return poses
+    return np.concatenate([poses[..., :2], np.zeros_like(poses[..., :1])], -1)
 
 
 def hold_out(training: Sequence[Take], subjects: Sequence[str]) -> tuple[list[Take], list[Take]]:
@@ -90,17 +111,26 @@ def hold_out(training: Sequence[Take], subjects: Sequence[str]) -> tuple[list[Ta
 
     ValueError for a subject who is not there, and if nobody else or nothing else remains.
     """
-    there = frozenset().union(*(take.subjects for take in training))
+    there = {take.subject for take in training}
     if not subjects or not set(subjects) < there:
         raise ValueError(
             f"validation holds out some of the training subjects {', '.join(sorted(there))}, "
             f"not all; got {', '.join(subjects) or 'none'}"
         )
-    held = [take for take in training if take.subjects & set(subjects)]
-    rest = [take for take in training if not take.subjects & set(subjects)]
+    held = [take for take in training if take.subject in subjects]
+    rest = [take for take in training if take.subject not in subjects]
     if not rest:
         raise ValueError(f"without the subjects {', '.join(subjects)} nothing is left to learn")
     return rest, held
+
+
+def label_names(kind: str, root: str | Path, subset: str) -> tuple[str, ...]:
+    """Names of the classes of `open_takes`, in the order of `Take.action`."""
+    if kind == "sbu":
+        return sbu.ACTIONS
+    if kind == "msr3d" and Path(root).suffix != ".npz":
+        return msr3d.label_names(subset=subset)
+    return skeletons.label_names(root, subset=subset)
 
 
 def class_count(training: Sequence[Take]) -> int:
@@ -219,7 +249,9 @@ def as_input(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Training:
-    """SGD with Nesterov's momentum, the rate on half a cosine wave from lr to lr_min."""
+    """SGD with Nesterov's momentum, the rate on half a cosine wave from lr to lr_min, after rising
+    evenly over the first `warmup` epochs. smoothing: share of the target spread over all classes.
+    """
 
     epochs: int = 200
     batch: int = 64
@@ -227,13 +259,21 @@ class Training:
     lr_min: float = 1e-4
     momentum: float = 0.9
     weight_decay: float = 4e-4
+    warmup: int = 0
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch) < 1:
             raise ValueError(f"epochs and batch are 1 or more, got {self.epochs} and {self.batch}")
+        if self.warmup < 0 or not 0 <= self.smoothing < 1:
+            raise ValueError(
+                "warmup is 0 or more and smoothing a share under 1, "
+                f"got {self.warmup} and {self.smoothing}"
+            )
 
     def rate(self, epoch: int) -> float:
-        return cosine(epoch / self.epochs, self.lr, self.lr_min)
+        rise = min(1.0, (epoch + 1) / (self.warmup + 1))
+        return rise * cosine(epoch / self.epochs, self.lr, self.lr_min)
 
 
 def cosine(part: float, high: float, low: float) -> float:
@@ -266,7 +306,9 @@ def train(
             if isinstance(model, ENASNet):
                 model.progress = epoch / training.epochs
             for x, action in bank.epoch(training.batch, rng):
-                descend(optimizer, F.cross_entropy(model(x), action))
+                smoothing = training.smoothing
+                loss = F.cross_entropy(model(x), action, label_smoothing=smoothing)
+                descend(optimizer, loss)
     return model.eval()
 
 
@@ -303,6 +345,17 @@ def logits(model: nn.Module, x: Tensor, *, batch: int = 128) -> np.ndarray:
 def accuracy(model: nn.Module, bank: Bank) -> float:
     """Share 0..1 of takes that are recognised; each counts once, as it is."""
     return top1(logits(model, bank.plain), bank.action.numpy()).mean
+
+
+def view_accuracy(model: nn.Module, bank: Bank) -> float:
+    """Share of takes that are recognised by the mean of the probabilities of a take as it is and of
+    its augmented copies, its "views"."""
+    if bank.drawn is None:
+        raise ValueError("this bank has no views; make it with copies=8")
+    views = torch.cat([bank.plain[:, None], bank.drawn], 1)
+    each = torch.from_numpy(logits(model, views.flatten(0, 1))).softmax(-1)
+    mean = each.unflatten(0, views.shape[:2]).mean(1)
+    return top1(mean.numpy(), bank.action.numpy()).mean
 
 
 def copy_accuracy(model: nn.Module, bank: Bank) -> float:

@@ -184,6 +184,8 @@ class Config:
     of all processes (GPUs only). deterministic: only algorithms that give the same numbers every
     time, slower on GPUs. augment_on: who turns, cuts and colours the pictures, the loader's workers
     or the device that trains (geometry, gamma, brightness, contrast, saturation and mirroring).
+    strategy: with "fsdp" each of several processes keeps only its part of the weights, of their
+    moving average and of the optimiser's state; "auto" is all of it in every process.
     """
 
     name: str
@@ -210,6 +212,7 @@ class Config:
     sync_batchnorm: bool = False
     deterministic: bool = False
     augment_on: Literal["worker", "device"] = "worker"
+    strategy: Literal["auto", "fsdp"] = "auto"
 
     def __post_init__(self) -> None:
         sets, spnet = len(self.model.actions), isinstance(self.model, SPNetConfig)
@@ -226,6 +229,8 @@ class Config:
 
         if self.devices < 1 or self.nodes < 1:
             raise ValueError(f"devices and nodes are at least 1, got {self.devices}, {self.nodes}")
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ValueError("strategy fsdp trains with precision 32-true or bf16-mixed")
 
     @property
     def steps(self) -> int:
@@ -250,7 +255,7 @@ class Config:
         )
 
 
-MACHINES = ("accelerator", "devices", "nodes", "workers", "log_every", "checkpoint_s")
+MACHINES = ("accelerator", "devices", "nodes", "strategy", "workers", "log_every", "checkpoint_s")
 """Settings of `Config` that say how a run is computed, not what: they may change on resuming."""
 
 

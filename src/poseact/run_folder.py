@@ -1,7 +1,9 @@
 """The folder of a training run.
 
 config.json re-runs the run, log.jsonl has a line every so many steps, checkpoint.pt everything to
-go on (written whole or not at all), and at the end weights.safetensors the averaged weights.
+go on (written whole or not at all), best.safetensors the averaged weights of the best check on
+held-out data, and at the end weights.safetensors those of the last step. bad_batch.json names the
+records of a batch that could not be learnt from.
 """
 
 from __future__ import annotations
@@ -66,11 +68,25 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-class Log:
-    """Means of the losses since the last line, to log.jsonl and to the screen."""
+def open_board(path: Path, step: int) -> Any:
+    """A TensorBoard writer that forgets what came after `step`; ImportError says the mend."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            f"--tensorboard needs TensorBoard ({error}): pip install 'poseact[tensorboard]'"
+        ) from None
+    return SummaryWriter(str(path), purge_step=step + 1)
 
-    def __init__(self, folder: RunFolder, step: int, total: int) -> None:
+
+class Log:
+    """Means of the losses since the last line, to log.jsonl, to the screen and to a `board`."""
+
+    def __init__(
+        self, folder: RunFolder, step: int, total: int, *, board: Any | None = None
+    ) -> None:
         self.path, self.writes, self.total = folder.path / "log.jsonl", folder.writes, total
+        self.board = board
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.start_s, self.start_step = time.monotonic(), step
@@ -96,6 +112,11 @@ class Log:
         line = {"step": step, "stage": stage, "lr": lr, "steps_per_s": round(rate, 3), **means}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if self.board is not None:
+            for name, value in line.items():
+                if isinstance(value, float):
+                    self.board.add_scalar(name, value, step)
+            self.board.flush()
         left_min = (self.total - step) / max(rate, 1e-9) / 60
         text = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
         print(

@@ -34,6 +34,8 @@ from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.recognition import (
     Bank,
     Pictures,
+    Split,
+    Take,
     Training,
     accuracy,
     as_input,
@@ -48,7 +50,7 @@ from poseact.recognition import (
     train,
 )
 from poseact.run_folder import Log, RunFolder, written_whole
-from poseact.spmf import SPMFConfig
+from poseact.spmf import Augment, SPMFConfig
 
 _DERIVING, _RETRAINING = 1_000_000, 2_000_000  # where numbers of epochs never get to
 
@@ -58,11 +60,12 @@ class SearchConfig:
     """A whole search. The defaults are those of the released script of ENAS, with the 200 epochs
     and the size of Pham et al. 2019; `small` is for a few CPU minutes.
 
-    data, root, subset: what `recognition.open_takes` reads. validation: the training subjects who
-    give rewards and choose. copies: augmented versions of each training picture.
+    data, root, subset, fold: what `recognition.open_takes` reads. validation: the training subjects
+    who give rewards and choose. copies: augmented versions of each training picture. fps: of the
+    recordings, for the windows of the classifier that is left.
 
-    Shared weights: blocks and channels as in `ENASConfig`; the learning rate of `shared` falls as a
-    cosine in rounds of restart, 2 restart, 4 restart ... epochs. Controller: after each epoch
+    Shared weights: blocks, channels and rows as in `ENASConfig`; the rate of `shared` falls
+    as a cosine in rounds of restart, 2 restart, 4 restart ... epochs. Controller: after each epoch
     `controller_steps` steps of `controller_samples` architectures, each rewarded with its accuracy
     on one batch of `reward_batch` held-out pictures plus `entropy_weight` times its entropy,
     against a moving average.
@@ -75,6 +78,8 @@ class SearchConfig:
     data: str
     root: str
     subset: str = "all"
+    fold: int = 1
+    fps: float = 15.0
     validation: tuple[str, ...] = ("7", "9")
     pictures: Pictures = field(default_factory=Pictures)
     copies: int = 32
@@ -83,6 +88,7 @@ class SearchConfig:
     channels: int = 20
     dropout: float = 0.1
     drop_path: float = 0.4
+    rows: int = 3
     shared: Training = Training(batch=160, lr_min=5e-4, weight_decay=2e-4)
     restart: int = 10
     controller_steps: int = 30
@@ -111,13 +117,23 @@ class SearchConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is 1 or more, got {getattr(self, name)}")
 
+    def open(self, split: Split) -> list[Take]:
+        return open_takes(self.data, self.root, split, subset=self.subset, fold=self.fold)
+
     def shared_net(self, classes: int) -> SharedNet:
-        config = ENASConfig(classes, self.blocks, self.channels, self.dropout, self.drop_path)
+        config = ENASConfig(
+            *(classes, self.blocks, self.channels, self.dropout, self.drop_path, self.rows)
+        )
         return SharedNet(self.controller.nodes, config)
 
     def final_config(self, genotype: Genotype, classes: int) -> ENASConfig:
-        channels = fit_channels(genotype, self.final_blocks, self.parameters, classes=classes)
-        return ENASConfig(classes, self.final_blocks, channels, self.final_dropout, self.drop_path)
+        channels = fit_channels(
+            genotype, self.final_blocks, self.parameters, classes=classes, rows=self.rows
+        )
+        return ENASConfig(
+            *(classes, self.final_blocks, channels),
+            *(self.final_dropout, self.drop_path, self.rows),
+        )
 
     def rate(self, epoch: int) -> float:
         """Learning rate of the shared weights, with warm restarts."""
@@ -128,18 +144,24 @@ class SearchConfig:
 
 
 def small(data: str, root: str, subset: str = "all", *, seed: int = 0) -> SearchConfig:
-    """The same on 16 x 16 pictures, with three nodes, few channels and few steps; its controller
-    has no prior and can say more than the released one's (docs/enas.md)."""
+    """For minutes on a CPU: three nodes, and a network that reads whole columns (`rows`), one for
+    every moment. Joints go part by part, vectors have length 1, nothing is equalised, and skeletons
+    are augmented but not pictures, all chosen by people held out of MSR Action3D's training; the
+    controller has no prior and can say more than the released one's (docs/enas.md)."""
     return SearchConfig(
         *(data, root, subset),
-        pictures=Pictures(SPMFConfig(size=16), dataclasses.replace(Pictures().augment, margin=4)),
+        pictures=Pictures(
+            SPMFConfig(order="parts", orientation="unit", enhance="none"),
+            Augment(mirror=0.0, margin=0, reverse=0.0),
+        ),
         copies=16,
         controller=ControllerConfig(nodes=3, range=2.5, conv_prior=False),
         blocks=1,
-        channels=12,
-        dropout=0.0,
+        channels=32,
+        dropout=0.3,
         drop_path=0.1,
-        shared=Training(epochs=150, batch=16, lr_min=5e-4, weight_decay=2e-4),
+        rows=32,
+        shared=Training(epochs=70, batch=16, lr_min=5e-4, weight_decay=5e-4),
         controller_steps=5,
         controller_samples=4,
         reward_batch=64,
@@ -147,8 +169,9 @@ def small(data: str, root: str, subset: str = "all", *, seed: int = 0) -> Search
         derive=50,
         retrain=3,
         final_blocks=1,
-        final=Training(epochs=150, batch=32),
-        parameters=60_000,
+        final_dropout=0.3,
+        final=Training(epochs=60, batch=32, weight_decay=1e-3, warmup=5, smoothing=0.1),
+        parameters=400_000,
         seed=seed,
     )
 
@@ -179,7 +202,7 @@ def search(config: SearchConfig, out: str | Path, *, resume: bool = False) -> Fo
     """
     folder = RunFolder(Path(out))
     folder.claim(json.dumps(dataclasses.asdict(config), indent=1), resume=resume)
-    training = open_takes(config.data, config.root, "train", subset=config.subset)
+    training = config.open("train")
     classes = class_count(training)
     learned, held = hold_out(training, config.validation)
     bank = Bank(learned, config.pictures, copies=config.copies, seed=config.seed)

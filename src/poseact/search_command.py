@@ -28,18 +28,29 @@ class Search:
     """Which data set it is."""
     subset: Annotated[str, arg(metavar="NAME")] = "all"
     """AS1, AS2 or AS3 of MSR Action3D."""
+    fold: Annotated[int, arg(metavar="N")] = 1
+    """The fold that is tested, 1 to 5, of SBU."""
+    fps: Annotated[float, arg(metavar="HZ")] = 15.0
+    """Of the recordings (UTD-MHAD has 30): how fast the classifier that is left reads video."""
+    directed: Annotated[tuple[int, ...], arg(metavar="CLASS")] = ()
+    """Classes, from 0 on, that no augmentation turns backwards in time; 0 1 for SBU's approaching
+    and departing."""
     preset: Literal["small", "paper"] = "small"
     """small: some CPU minutes; paper: size and length of Pham et al. 2019, days on a CPU."""
     validation: Annotated[tuple[str, ...], arg(metavar="SUBJECT")] = ("7", "9")
-    """Training subjects who give rewards and choose."""
+    """Training subjects who give rewards and choose; of SBU pairs (s01-s02) or "fold 2"."""
     random: Annotated[int, arg(metavar="N")] = 0
     """So many random architectures for comparison."""
-    controls: bool = False
-    """Compare with the cells published by the authors of ENAS, DenseNet-40 and a temporal CNN."""
+    controls: tuple[Literal["published", "densenet", "temporal"], ...] = ()
+    """Others to compare with: the cells published by the authors of ENAS, DenseNet-40 (one seed,
+    slow), a temporal CNN on the joints."""
     seeds: Annotated[int, arg(metavar="N")] = 1
-    """Trainings of each, for mean and spread."""
+    """Trainings of the searched network, for mean and spread."""
+    control_seeds: Annotated[int | None, arg(metavar="N")] = None
+    """Trainings of each of the others; as many, if not given."""
     paper_style_eval: bool = False
-    """Also score 21 augmented copies of each test sequence, as the paper seems to."""
+    """Also score 21 augmented copies of each test sequence: together, as views of one, and one by
+    one, as the paper seems to."""
     seed: int = 0
     """Of the search."""
     resume: bool = False
@@ -50,14 +61,20 @@ class Search:
         from poseact.search import SearchConfig, search, small
         from poseact.search_table import PAPER_COPIES, compare
 
-        if self.seeds < 1 or self.random < 0:
+        if min(self.seeds, self.control_seeds or 1) < 1 or self.random < 0:
             raise ValueError(
-                f"--seeds is 1 or more and --random 0 or more, got {self.seeds} and {self.random}"
+                "--seeds and --control-seeds are 1 or more and --random 0 or more, "
+                f"got {self.seeds}, {self.control_seeds} and {self.random}"
             )
         start = small if self.preset == "small" else SearchConfig
+        config = start(self.data, str(self.root), self.subset, seed=self.seed)
+        augment = replace(config.pictures.augment, directed=self.directed)
         config = replace(
-            start(self.data, str(self.root), self.subset, seed=self.seed),
+            config,
+            fold=self.fold,
+            fps=self.fps,
             validation=self.validation,
+            pictures=replace(config.pictures, augment=augment),
         )
         found = search(config, self.out, resume=self.resume)
         print(found.genotype.to_json())
@@ -67,6 +84,7 @@ class Search:
             seeds=self.seeds,
             random=self.random,
             controls=self.controls,
+            control_seeds=self.control_seeds,
             copies=PAPER_COPIES if self.paper_style_eval else 0,
         )
         print(table.text())

@@ -13,15 +13,24 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import nn
 
+from poseact import weights
+from poseact.data import sbu
 from poseact.models.densenet import DenseNet
-from poseact.models.enas import PUBLISHED, Genotype, parameters, random_genotype, read_genotype
+from poseact.models.enas import (
+    PUBLISHED,
+    ENASNet,
+    Genotype,
+    parameters,
+    random_genotype,
+    read_genotype,
+)
 from poseact.models.temporal import TemporalCNN
 from poseact.recognition import (
     Bank,
@@ -31,8 +40,9 @@ from poseact.recognition import (
     class_count,
     copy_accuracy,
     hold_out,
-    open_takes,
+    label_names,
     train,
+    view_accuracy,
 )
 from poseact.run_folder import RunFolder, written_whole
 from poseact.search import Search, SearchConfig, builder
@@ -40,18 +50,24 @@ from poseact.search import Search, SearchConfig, builder
 PAPER_COPIES = 21
 """Augmented versions of a test sequence that the paper's accuracies seem to count one by one."""
 
+Control = Literal["published", "densenet", "temporal"]
+CONTROLS: tuple[Control, ...] = ("published", "densenet", "temporal")
+SEARCHED, DENSENET = "searched", "DenseNet-40"
+
 _RANDOM = 77  # seed of the random architectures: the same for all searches
 
 
 @dataclass(frozen=True)
 class Row:
     """A classifier on the test subjects. accuracy: share 0..1 of sequences, one number a seed.
-    copies: the same over augmented copies of them, empty if not asked for. shared: accuracy on the
-    validation part with shared weights, None outside the search space."""
+    views, copies: the same by the mean over augmented views of a sequence, and over augmented
+    copies one by one; empty if not asked for. shared: accuracy on the validation part with shared
+    weights, None outside the search space."""
 
     name: str
     parameters: int
     accuracy: tuple[float, ...]
+    views: tuple[float, ...]
     copies: tuple[float, ...]
     shared: float | None
 
@@ -76,16 +92,17 @@ class Table:
     def text(self) -> str:
         """As Markdown."""
         lines = [
-            "| classifier | parameters | test accuracy % | over copies % | shared weights % |",
-            "|---|---|---|---|---|",
+            "| classifier | parameters | seeds | test accuracy % | by views % | over copies % "
+            "| shared weights % |",
+            "|---|---|---|---|---|---|---|",
         ]
         for row in self.rows:
-            copies = f"{np.mean(row.copies):.1%}" if row.copies else ""
-            shared = "" if row.shared is None else f"{row.shared:.1%}"
             spread = f" +- {row.spread * 100:.1f}" if len(row.accuracy) > 1 else ""
+            shared = () if row.shared is None else (row.shared,)
             lines.append(
-                f"| {row.name} | {row.parameters / 1e6:.2f} M | {row.mean * 100:.1f}{spread} "
-                f"| {copies.rstrip('%')} | {shared.rstrip('%')} |"
+                f"| {row.name} | {row.parameters / 1e6:.2f} M | {len(row.accuracy)} "
+                f"| {row.mean * 100:.1f}{spread} | {_percent(row.views)} "
+                f"| {_percent(row.copies)} | {_percent(shared)} |"
             )
         random = [row.mean for row in self.rows if row.name.startswith("random")]
         if len(random) > 1:
@@ -115,37 +132,42 @@ def compare(
     *,
     seeds: int = 3,
     random: int = 5,
-    controls: bool = True,
+    controls: Sequence[Control] = CONTROLS,
+    control_seeds: int | None = None,
     copies: int = 0,
 ) -> Table:
     """Train on all training subjects and test on the others; table.json and table.csv in `out`.
 
-    out: the folder of a finished `search`. random: architectures; controls: the other three as
-    well. copies: also score so many augmented versions of each test sequence, as the paper seems
-    to. Trainings that are done are kept in tested.json: the same command goes on after a stop.
+    out: the folder of a finished `search`. random: architectures; controls: the others. They are
+    trained with `control_seeds` seeds (None: with as many as the searched one), DenseNet-40 with
+    one. copies: also score so many augmented versions of each test sequence, together ("views") and
+    one by one, as the paper seems to. Trainings that are done are kept in tested.json: the same
+    command goes on after a stop. The searched network of the first seed is classifier.safetensors.
     FileNotFoundError before the search is done: nothing is tested before the choice is on disk.
     """
     folder = Path(out)
     if not (folder / "genotype.json").is_file():
         raise FileNotFoundError(f"{folder} has no genotype.json; finish the search first")
     chosen = read_genotype(folder / "genotype.json")
-    training = open_takes(config.data, config.root, "train", subset=config.subset)
+    training = config.open("train")
     test = open_test(config, training)
     classes = class_count(training)
     entries = _entries(config, chosen, training, test, classes, random, controls, copies)
     shared = shared_ratings(
         config, folder, training, classes, [e.genotype for e in entries if e.genotype]
     )
-    tested = _Tested(folder / "tested.json", {"config": dataclasses.asdict(config)})
+    tested = _Tested(folder / "tested.json", {"config": dataclasses.asdict(config)}, training)
     rows = []
     for entry in entries:
-        scores = [tested.score(entry, config, seed, copies) for seed in range(seeds)]
+        count = seeds if entry.name == SEARCHED else control_seeds or seeds
+        if entry.name == DENSENET:
+            count = 1  # thirty times the work of a searched network
+        scores = [tested.score(entry, config, seed, copies) for seed in range(count)]
         rows.append(
             Row(
                 entry.name,
                 parameters(entry.build()),
-                tuple(score[0] for score in scores),
-                tuple(value for score in scores for value in score[1:]),
+                *(tuple(score[i] for score in scores if i < len(score)) for i in range(3)),
                 shared.get(entry.genotype) if entry.genotype else None,
             )
         )
@@ -156,10 +178,8 @@ def compare(
 
 def open_test(config: SearchConfig, training: Sequence[Take]) -> list[Take]:
     """The test takes. ValueError if one of their subjects was trained on."""
-    test = open_takes(config.data, config.root, "test", subset=config.subset)
-    common = frozenset().union(*(t.subjects for t in training)) & frozenset().union(
-        *(t.subjects for t in test)
-    )
+    test = config.open("test")
+    common = {take.subject for take in training} & {take.subject for take in test}
     if common:
         raise ValueError(f"subjects {', '.join(sorted(common))} are in training and in test")
     return test
@@ -172,7 +192,7 @@ def _entries(
     test: Sequence[Take],
     classes: int,
     random: int,
-    controls: bool,
+    controls: Sequence[Control],
     copies: int,
 ) -> list[_Entry]:
     pictures = (
@@ -181,24 +201,23 @@ def _entries(
     )
     generator = torch.Generator().manual_seed(_RANDOM)
     nodes = config.controller.nodes
-    named = [("searched", chosen)]
+    named = [(SEARCHED, chosen)]
     named += [(f"random {n + 1}", random_genotype(nodes, generator)) for n in range(random)]
-    named += [("published cells", PUBLISHED)] * controls
+    named += [("published cells", PUBLISHED)] * ("published" in controls)
     entries = [
         _Entry(name, builder(config, genotype, classes), pictures, genotype)
         for name, genotype in named
     ]
-    if controls:
+    if "densenet" in controls:
+        entries.append(_Entry(DENSENET, lambda: DenseNet(classes), pictures))
+    if "temporal" in controls:
         joints = Joints(augment=config.pictures.augment)
         paths = (
             Bank(training, joints, copies=config.copies, seed=config.seed),
             Bank(test, joints, copies=copies, seed=config.seed + 1),
         )
         channels = paths[0].plain.shape[1]
-        entries += [
-            _Entry("DenseNet-40", lambda: DenseNet(classes), pictures),
-            _Entry("temporal CNN", lambda: TemporalCNN(channels, classes), paths),
-        ]
+        entries.append(_Entry("temporal CNN", lambda: TemporalCNN(channels, classes), paths))
     return entries
 
 
@@ -221,11 +240,11 @@ def shared_ratings(
 
 
 class _Tested:
-    """Accuracies that are known, on disk after every training. ValueError if the file belongs to
-    another search."""
+    """Accuracies that are known, on disk after every training. takes: those of training. ValueError
+    if the file belongs to another search."""
 
-    def __init__(self, path: Path, note: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, path: Path, note: dict[str, Any], takes: Sequence[Take]) -> None:
+        self.path, self.takes = path, takes
         self.table: dict[str, Any] = json.loads(json.dumps(note | {"scores": {}}))
         if path.is_file():
             known = json.loads(path.read_text())
@@ -234,20 +253,47 @@ class _Tested:
             self.table = known
 
     def score(self, entry: _Entry, config: SearchConfig, seed: int, copies: int) -> list[float]:
-        """Per sequence and, with copies, per copy."""
+        """Per sequence and, with copies, by views and per copy."""
         arc = "" if entry.genotype is None else " ".join(map(str, entry.genotype.arc()))
         key = f"{entry.name} [{arc}] seed {seed} copies {copies}"
         if key not in self.table["scores"]:
             learned, test = entry.banks
             model = train(entry.build, learned, config.final, seed=seed)
+            if entry.name == SEARCHED and seed == 0 and isinstance(model, ENASNet):
+                save_classifier(config, model, self.takes, self.path.parent)
             found = [accuracy(model, test)]
             if copies:
-                found.append(copy_accuracy(model, test))
+                found += [view_accuracy(model, test), copy_accuracy(model, test)]
             self.table["scores"][key] = found
             with written_whole(self.path) as temporary:
                 temporary.write_text(json.dumps(self.table, indent=1))
             print(f"{entry.name}, seed {seed}: {found[0]:.1%}", flush=True)
         return self.table["scores"][key]
+
+
+def save_classifier(
+    config: SearchConfig, model: ENASNet, training: Sequence[Take], folder: Path
+) -> Path:
+    """classifier.safetensors, half precision: for `weights.load_classifier`."""
+    first = training[0]
+    persons = first.poses.shape[1]
+    names = sbu.ACTIONS if persons > 1 else label_names(config.data, config.root, config.subset)
+    return weights.save_classifier(
+        folder / "classifier.safetensors",
+        model,
+        config.pictures.spmf,
+        layout=first.layout,
+        labels=names,
+        frames=int(np.median([len(take.poses) for take in training])),
+        fps=config.fps,
+        persons=persons,
+        flat=not any(take.poses[..., 2].any() for take in training),
+        provenance={
+            "data": f"{Path(config.root).name}, subset {config.subset}, training subjects",
+            "subjects": ", ".join(sorted({take.subject for take in training})),
+        },
+        half=True,
+    )
 
 
 def _rank_correlation(rows: Sequence[Row]) -> float | None:
@@ -281,6 +327,10 @@ def save(table: Table, folder: Path) -> None:
                 row.shared,
             )
             writer.writerow((row.name, *numbers))
+
+
+def _percent(shares: Sequence[float]) -> str:
+    return f"{np.mean(shares) * 100:.1f}" if shares else ""
 
 
 def _or_none(value: float) -> float | None:

@@ -4,67 +4,118 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import math
+import json
 import os
 import re
 import time
 import typing
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import Dataset
 
 from poseact import data, weights
-from poseact.data.dataset import Batches, Part, loader
+from poseact.data.dataset import Part, Share, loader, make_sample
+from poseact.data.device_augment import check_augment, cut, finish
+from poseact.held_out import held_out_loss, held_out_score
 from poseact.layers import channels_last
-from poseact.layouts import Layout, layout_named
-from poseact.learning import Plateau, freeze, learning_rate, moving_average, optimizer
-from poseact.objective import Clues, Objective
+from poseact.layouts import layout_named
+from poseact.learning import (
+    FALLING,
+    Best,
+    Plateau,
+    freeze,
+    learning_rate,
+    moving_average,
+    optimizer,
+)
+from poseact.objective import Clues, Objective, micro_batches
+from poseact.processes import (
+    Interrupts,
+    Reached,
+    Stopped,
+    anywhere,
+    as_sharded,
+    deterministic,
+    fill,
+    open_fabric,
+    out_of_memory,
+    reshard,
+    same_buffers,
+    shard,
+    whole,
+)
 from poseact.run_config import AUGMENTS, Config, Mix, Stage, from_json, to_json
-from poseact.run_folder import Log, RunFolder
+from poseact.run_folder import Log, RunFolder, open_board, written_whole
+from poseact.turns import Turns
 from poseact.types import Record, Sample
 from poseact.weights import Network, network
 
-__all__ = ["Clues", "Config", "Mix", "Objective", "Stage", "fit", "from_json", "to_json"]
+__all__ = [
+    "Clues",
+    "Config",
+    "Mix",
+    "Objective",
+    "Stage",
+    "Stopped",
+    "Turns",
+    "fit",
+    "from_json",
+    "to_json",
+]
 
 
-def fit(config: Config, out: str | Path, *, resume: bool = False, workers: int = 2) -> Path:
+def fit(
+    config: Config,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    workers: int = 2,
+    tensorboard: bool = False,
+) -> Path:
     """Train and return the path of the weights. `workers` render people that are not in the cache.
 
     A folder that holds another run is refused unless `resume`; then the run goes on from its
-    checkpoint (from the start if it has none). Losses that are not finite stop the run, which stays
-    resumable.
+    checkpoint (from the start if it has none), perhaps on other machines. Losses that are not
+    finite (FloatingPointError), memory that is used up (MemoryError) and Ctrl-C or SIGTERM
+    (`Stopped`, after the step) end the run, which stays resumable. tensorboard: the numbers of
+    log.jsonl also go into the folder `tensorboard`.
     """
     fabric = open_fabric(config)
     folder = RunFolder(Path(out), writes=fabric.is_global_zero)
     folder.claim(_note(config, folder.path), resume=resume)
+    state = folder.read_checkpoint() if resume else None
+    done = 0 if state is None else int(state["step"])
+    board = open_board(folder.path / "tensorboard", done) if tensorboard and folder.writes else None
     torch.manual_seed(config.seed)
     model = start(config)
+    if config.sync_batchnorm:
+        model = typing.cast(Network, torch.nn.SyncBatchNorm.convert_sync_batchnorm(model))
     objective = Objective(channels_last(model))
     average = AveragedModel(model, multi_avg_fn=moving_average(config.ema), use_buffers=True)
     average = average.to(fabric.device)
-    done = 0
-    state = folder.read_checkpoint() if resume else None
     if state is not None:
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        done = int(state["step"])
     first = 0
     for number, stage in enumerate(config.stages):
         last = first + stage.steps
         if done < last:
             trainer = StageRun(config, number, objective, average, fabric, folder, workers)
-            trainer.run(done - first if done > first else 0, first, state)
+            with deterministic(config.deterministic):
+                trainer.run(done - first if done > first else 0, first, state, board=board)
             done, state = last, None
         first = last
-    path = folder.path / "weights.safetensors"
+    path, model = folder.path / "weights.safetensors", _whole(config, average.module)
     if fabric.is_global_zero:
-        weights.save(path, typing.cast(Network, average.module), config.card())
+        weights.save(path, model, config.card())
     return path
 
 
@@ -74,7 +125,7 @@ def _note(config: Config, path: Path) -> str:
     if note.is_file():
         text = note.read_text()
         try:
-            if from_json(text) == config:
+            if from_json(text).same_run(config):
                 return text
         except ValueError:  # another run, which `claim` will say
             pass
@@ -103,6 +154,15 @@ def start(config: Config) -> Network:
     if getattr(config.model, "replica", False) and not getattr(given.config, "replica", False):
         typing.cast(Any, model).copy_replica()
     return model.train()
+
+
+def _whole(config: Config, model: nn.Module) -> Network:
+    """The network itself or, if it is sharded, a whole copy in eval mode in every process."""
+    if not isinstance(model, FSDPModule):
+        return typing.cast(Network, model)
+    copy = network(config.model).to(next(model.parameters()).device)
+    copy.load_state_dict(whole(model.state_dict()))
+    return copy.eval()
 
 
 OF_ACTIONS = {
@@ -172,45 +232,6 @@ def _folder(mix: Mix, root: str) -> str:
     return expanded
 
 
-class Turns(Batches):
-    """Batches of a stage whose parts take turns, and whose clips change the distance of frames.
-
-    Batch s is number s // turns of turn s % turns. With one turn and one distance these are the
-    `Batches` of the parts.
-    """
-
-    def __init__(
-        self,
-        mixes: Sequence[Mix],
-        parts: Sequence[Part],
-        layout: Layout,
-        *,
-        size: tuple[int, int],
-        seed: int = 0,
-    ) -> None:
-        super().__init__(parts, layout, size=size, seed=seed)
-        turns = 1 + max(mix.turn for mix in mixes)
-        self.turns = [self._variants(mixes, turn) for turn in range(turns)]
-
-    def _variants(self, mixes: Sequence[Mix], turn: int) -> list[Batches]:
-        """The batches of a turn, once for every combination of distances that comes up."""
-        own = [(mix, part) for mix, part in zip(mixes, self.parts) if mix.turn == turn]
-        variants: list[Batches] = []
-        for i in range(math.lcm(*(max(len(mix.steps), 1) for mix, _ in own))):
-            spaced = [
-                replace(part, step=mix.steps[i % len(mix.steps)]) if mix.steps else part
-                for mix, part in own
-            ]
-            seed = self.seed + 100_000_000 * turn  # parts of two turns see other draws
-            variants.append(Batches(spaced, self.layout, size=self.size, seed=seed))
-        return variants
-
-    def __getitem__(self, step: int) -> dict[str, Sample]:
-        number, turn = divmod(step, len(self.turns))
-        variants = self.turns[turn]
-        return variants[number % len(variants)][number]
-
-
 # ------------------------------------------------------------------------------- the loop
 
 
@@ -230,42 +251,74 @@ class StageRun:
         self.config, self.number, self.stage = config, number, config.stages[number]
         self.model, self.average = objective.model, average
         self.fabric, self.folder = fabric, folder
-        # Stages and processes see other batches; the batch of the run is that of all processes.
-        seed = config.seed * 1000 + number + 1_000_000 * fabric.global_rank
-        self.batches = self._turns(self.stage.mix, seed, workers)
+        self._every_process_has_a_share()
+        seed = config.seed * 1000 + number  # stages see other batches
+        on_device = config.augment_on == "device"
+        self.batches = self._turns(self.stage.mix, seed, workers, on_device=on_device)
         held_out = self.stage.validation
         self.validation = self._turns(held_out, seed, workers) if held_out else None
-        self.plateau = Plateau(self.stage)
+        self.plateau, self.best = Plateau(self.stage), Best(self.stage)
+        shard(fabric, objective, average.module)
         freeze(self.model, self.stage)
-        self.optimizer = optimizer(self.model, self.stage)
-        self.objective, self.optimizer = fabric.setup(objective, self.optimizer)
+        self.losses, self.objective = objective, fabric.setup_module(objective)
+        self.optimizer = fabric.setup_optimizers(optimizer(self.model, self.stage))
 
-    def _turns(self, mixes: Sequence[Mix], seed: int, workers: int) -> Turns:
+    def _every_process_has_a_share(self) -> None:
+        stage, world = self.stage, self.fabric.world_size
+        turns = ([m.count for m in stage.mix if m.turn == turn] for turn in range(stage.turns))
+        least = stage.cached or min(map(max, turns))
+        if world > least:
+            raise ValueError(
+                f"stage {stage.name}: {world} processes share a batch whose largest part has "
+                f"{least} samples; give it more, or take fewer devices"
+            )
+
+    def _turns(
+        self, mixes: Sequence[Mix], seed: int, workers: int, *, on_device: bool = False
+    ) -> Turns:
         config = self.config
-        parts = open_parts(mixes, config.margin, workers)
-        layout = layout_named(config.layout)
-        return Turns(mixes, parts, layout, size=config.size, seed=seed)
+        with self.fabric.rank_zero_first(local=True):  # people are rendered once
+            parts = open_parts(mixes, config.margin, workers)
+        if on_device:
+            for part in parts:
+                check_augment(part.name, part.augment)
+        layout, make = layout_named(config.layout), cut if on_device else make_sample
+        return Turns(mixes, parts, layout, size=config.size, seed=seed, make=make)
 
-    def run(self, done: int, first: int, state: dict[str, Any] | None) -> None:
+    def run(
+        self, done: int, first: int, state: dict[str, Any] | None, *, board: Any | None = None
+    ) -> None:
         """All steps from `done` on; `first` is the run's step at which the stage begins."""
         config, stage = self.config, self.stage
         if state is not None and state["stage"] == self.number:
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._load_optimizer(state["optimizer"])
             self.plateau.load(state.get("plateau", {}))
+            self.best.load(state.get("best", {}))
         if done == 0:
             self.begin()
-        log = Log(self.folder, first + done, config.steps)
+        log = Log(self.folder, first + done, config.steps, board=board)
+        checks = stage.validation or stage.schedule == "plateau"
         saved_s = time.monotonic()
-        for step, batch in enumerate(self.steps(done), start=done):
-            log.add(self.step(self.fabric.to_device(batch), step))
-            if stage.schedule == "plateau" and (step + 1) % stage.check_every == 0:
-                log.add({"validation": self._check()})
-            total = first + step + 1
-            if total % config.log_every == 0 or step + 1 == stage.steps:
-                log.write(total, stage.name, self._rate(step))
-            if time.monotonic() - saved_s > config.checkpoint_s or step + 1 == stage.steps:
-                self._save(total)
-                saved_s = time.monotonic()
+        with Interrupts() as interrupts:
+            for step, batch in enumerate(self.steps(done), start=done):
+                log.add(self._attempt(batch, step))
+                total = first + step + 1
+                if checks and (step + 1) % stage.check_every == 0:
+                    log.add(self._check(total))
+                ends = step + 1 == stage.steps or self.best.stops
+                if total % config.log_every == 0 or ends:
+                    log.write(total, stage.name, self._rate(step))
+                due = time.monotonic() - saved_s > config.checkpoint_s
+                asked, due = anywhere(self.fabric, interrupts.asked, due)
+                if ends or asked or due:
+                    if self.best.stops:
+                        self._take_best()
+                    self._save(first + stage.steps if ends else total)
+                    saved_s = time.monotonic()
+                if asked:
+                    raise Stopped(f"stopped after step {total}; {self._resume()}")
+                if ends:
+                    break
 
     def begin(self) -> None:
         """What happens once, before the first step."""
@@ -273,56 +326,94 @@ class StageRun:
             typing.cast(Any, self.model).copy_replica()
         self.average.n_averaged.zero_()  # what was not trained yet must not stay in the average
 
+    # ---------------------------------------------------------------------------- batches
+
     def steps(self, done: int) -> Iterable[dict[str, Sample] | Clues]:
-        """The batches of the steps from `done` on."""
+        """What this process takes of the batches of the steps from `done` on."""
         if self.stage.cached:
             return self._cached(done)
-        return loader(self.batches, done, self.stage.steps, workers=self.config.workers)
+        share = Share(self.batches, self.fabric.global_rank, self.fabric.world_size)
+        return self._loaded(share, done, self.stage.steps)
+
+    def _loaded(
+        self, batches: Dataset[dict[str, Sample]], start: int, stop: int
+    ) -> Iterator[dict[str, Sample]]:
+        """Batches of these steps, on the device if their augmentation is done there."""
+        for batch in loader(batches, start, stop, workers=self.config.workers):
+            if self.config.augment_on == "device":
+                cuts = self.fabric.to_device(batch)
+                layout, size = self.batches.layout, self.config.size
+                batch = {name: finish(cuts[name], layout, size=size) for name in cuts}
+            yield batch
 
     def _cached(self, done: int) -> Iterator[Clues]:
         """Batches of `stage.cached` clips whose clues are computed here, once."""
-        part, model = self.batches.parts[0], self.model
+        part, model = self.batches.parts[0], _whole(self.config, self.model)
         count = -(-len(part.records) // part.count)
         clues: list[tuple[Tensor, ...]] = []
         action: list[Tensor] = []
-        for batch in loader(self.batches, 0, count, workers=self.config.workers):
+        for batch in self._loaded(self.batches, 0, count):
             sample = self.fabric.to_device(batch[part.name])
             shape = sample["frames"].shape[:2]
             with torch.inference_mode():
                 out = model.frames(sample["frames"].flatten(0, 1))
             clues.append(tuple(clue.unflatten(0, shape).half() for clue in out.clues))
             action.append(sample["action"])
-            if len(clues) % 50 == 0:
+            if len(clues) % 50 == 0 and self.folder.writes:
                 print(
                     f"looked at {len(clues) * part.count} of {len(part.records)} clips", flush=True
                 )
         table = tuple(torch.cat(column).clone() for column in zip(*clues))
         target = torch.cat(action)
         for step in range(done, self.stage.steps):
-            seed = np.random.SeedSequence([self.batches.seed, 2, step])
-            rows = np.random.default_rng(seed).permutation(len(target))[: self.stage.cached]
+            rows = self._rows(step)[self.fabric.global_rank :: self.fabric.world_size]
             index = torch.from_numpy(rows).to(target.device)
             yield Clues(tuple(column[index] for column in table), target[index])
+
+    def _rows(self, step: int) -> np.ndarray:
+        """Which of the clips that were looked at are in a batch of clues."""
+        part = self.batches.parts[0]
+        number = -(-len(part.records) // part.count) * part.count
+        seed = np.random.SeedSequence([self.batches.seed, 2, step])
+        return np.random.default_rng(seed).permutation(number)[: self.stage.cached]
+
+    def _names(self, step: int) -> dict[str, list[str]]:
+        """The records of the whole batch of a step."""
+        if not self.stage.cached:
+            return self.batches.names(step)
+        found = [self.batches.record_index(0, int(row)) for row in self._rows(step)]
+        return {self.batches.parts[0].name: [self.batches.record_name(0, i) for i in found]}
+
+    # ---------------------------------------------------------------------------- steps
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.stage, step) * self.plateau.factor
 
     def step(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
         """Forward, backward and one update; the losses. FloatingPointError if one is not finite."""
-        stage = self.stage
+        stage, world = self.stage, self.fabric.world_size
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(step)
-        values = self.objective(batch, stage, step / stage.steps)
-        seen = {name: value.detach() for name, value in values.items()}
+        whole = self._whole(self.losses.counts(batch, stage))
+        portions = micro_batches(batch, stage.accumulate)
+        sums: dict[str, Tensor] = {}
+        self.optimizer.zero_grad(set_to_none=True)
+        reached = Reached(self.fabric, self.losses)
+        # The first portion has samples of every part: processes exchange gradients after it.
+        for number in reversed(range(len(portions))):
+            portion = self.fabric.to_device(portions[number])
+            with self.fabric.no_backward_sync(self.objective, enabled=number > 0):
+                values = self.objective(portion, stage, step / stage.steps, whole)
+                total = reached.loss(values["total"], last=number == 0)
+                self.fabric.backward(total * world)  # which takes the mean of processes
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+        reshard(self.losses)
+        seen = self._over_processes(sums)
         if not bool(torch.isfinite(seen["total"])):
             numbers = {name: float(value) for name, value in seen.items()}
-            raise FloatingPointError(
-                f"stage {stage.name}, step {step}: a loss is not finite: {numbers}; the last "
-                f"checkpoint in {self.folder.path} is whole: resume with a lower learning rate"
-            )
+            raise FloatingPointError(self._blame(step, f"a loss is not finite: {numbers}", _SLOWER))
         self.plateau.add(float(seen["total"]))
-        self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(values["total"])
         if self.config.clip_gradient:
             self.fabric.clip_gradients(
                 self.objective, self.optimizer, max_norm=self.config.clip_gradient
@@ -331,53 +422,103 @@ class StageRun:
         self.average.update_parameters(self.model)
         return seen
 
-    def _check(self) -> Tensor:
-        """The loss that the plateau goes by, the same in all processes."""
-        loss = self.plateau.mean() if self.validation is None else self._validation_loss()
-        loss = self.fabric.all_reduce(torch.tensor(loss), reduce_op="mean")
-        self.plateau.check(float(loss))
-        return loss
+    def _whole(self, counts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Counts of the batch over all processes."""
+        if self.fabric.world_size == 1:
+            return counts
+        names = ["pose", "confidence", "heatmap", *(f"action {m.name}" for m in self.stage.mix)]
+        mine = torch.tensor([float(counts.get(name, 0)) for name in names])
+        everyone = self.fabric.all_reduce(self.fabric.to_device(mine), reduce_op="sum")
+        return dict(zip(names, everyone))
 
-    @torch.no_grad()
-    def _validation_loss(self) -> float:
-        """Mean loss of the first batches of the held-out data, in inference mode."""
-        assert self.validation is not None
-        self.model.eval()
-        count = self.stage.validation_batches
-        held_out = loader(self.validation, 0, count, workers=self.config.workers)
-        found = [
-            float(self.objective(self.fabric.to_device(batch), self.stage, 1.0)["total"])
-            for batch in held_out
-        ]
-        self.model.train()
-        freeze(self.model, self.stage)
-        return sum(found) / count
+    def _over_processes(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Each process has its portion of the losses; their sums."""
+        if self.fabric.world_size == 1:
+            return values
+        total = self.fabric.all_reduce(torch.stack([*values.values()]), reduce_op="sum")
+        return dict(zip(values, total))
 
-    def _save(self, step: int) -> None:
-        self.folder.save_checkpoint(
-            {
-                "step": step,
-                "stage": self.number,
-                "model": self.model.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "plateau": self.plateau.state(),
-            }
+    def _attempt(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
+        """A step; MemoryError names the batch that was too large."""
+        try:
+            return self.step(batch, step)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise MemoryError(self._blame(step, f"out of memory ({said})", _SMALLER)) from error
+
+    def _blame(self, step: int, what: str, mend: str) -> str:
+        """What to say of a batch that could not be learnt from; its records in bad_batch.json."""
+        stage, path = self.stage, self.folder.path / "bad_batch.json"
+        names = self._names(step)
+        if self.folder.writes and path.parent.is_dir():
+            note = {"stage": stage.name, "step": step, "what": what, "records": names}
+            with written_whole(path) as temporary:
+                temporary.write_text(json.dumps(note, indent=1))
+        some = "; ".join(name for part in names.values() for name in part[:2])
+        mend = mend.format(number=self.number, twice=2 * stage.accumulate)
+        return (
+            f"stage {stage.name}, step {step}: {what}. The batch ({some}; ...) is listed in "
+            f"{path}. {mend} in {self.folder.path / 'config.json'}, then {self._resume()}"
         )
 
+    def _resume(self) -> str:
+        return f"resume with: poseact train --resume {self.folder.path}"
 
-def open_fabric(config: Config) -> Any:
-    """Lightning Fabric, which carries device, precision and data parallelism."""
-    try:
-        from lightning_fabric import Fabric
-    except ImportError:  # the same class inside the full `lightning` package
-        from lightning.fabric import Fabric  # type: ignore[import-not-found]
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        precision=config.precision,
-        # A stage of stills leaves the action heads without a gradient.
-        strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
-    )
-    fabric.launch()
-    return fabric
+    # ---------------------------------------------------------------------------- checks
+
+    def _check(self, total: int) -> dict[str, Tensor]:
+        """What the plateau and the best weights go by, the same in all processes."""
+        score, metric = self.plateau.mean(), self.stage.metric
+        if self.validation is not None:
+            score = self._held_out(self.validation)
+            if self.best.check(score, total):
+                best = _whole(self.config, self.average.module)
+                if self.folder.writes:
+                    weights.save(self.folder.path / "best.safetensors", best, self.config.card())
+        if self.stage.schedule == "plateau":
+            self.plateau.check(score if metric in FALLING else -score)
+        return {"validation" if metric == "loss" else metric: torch.tensor(score)}
+
+    def _held_out(self, batches: Turns) -> float:
+        """The averaged weights on held-out data, in inference mode."""
+        same_buffers(self.fabric, self.average)
+        model = _whole(self.config, self.average.module).eval()
+        if self.stage.metric != "loss":
+            card = self.config.card()
+            return held_out_score(model, card, batches.parts, self.stage, self.fabric)
+        workers = self.config.workers
+        return held_out_loss(Objective(model), batches, self.stage, self.fabric, workers=workers)
+
+    def _take_best(self) -> None:
+        """The best averaged weights, if any check gave a number, instead of the last ones."""
+        if self.best.step:
+            best = weights.load(self.folder.path / "best.safetensors").model.state_dict()
+            fill(self.model, best)
+            fill(self.average.module, best)
+
+    def _save(self, step: int) -> None:
+        state = {
+            "step": step,
+            "stage": self.number,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self.plateau.state(),
+            "best": self.best.state(),
+        }
+        self.folder.save_checkpoint(whole(state))
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Its state from a checkpoint, where tensors are whole; here they may be sharded."""
+        learning = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for number, values in state["state"].items():
+            for name, value in values.items():
+                if value.shape == learning[number].shape:
+                    values[name] = as_sharded(value, learning[number])
+        self.optimizer.load_state_dict(state)
+
+
+_SLOWER = "Lower `lr` of stages[{number}] (or raise its `warmup`)"
+_SMALLER = "Set `accumulate` of stages[{number}] to {twice} (or lower the counts of its `mix`)"

@@ -7,19 +7,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from poseact.layouts import layout_named
+from poseact.layers import channels_last
+from poseact.layouts import Layout, layout_named
+from poseact.models.enas import ENASConfig, ENASNet, genotype_from_arc
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
+
+if TYPE_CHECKING:
+    from poseact.spmf import SPMFConfig
 
 Network = SPNet | Multitask
 NetworkConfig = SPNetConfig | MultitaskConfig
@@ -31,8 +37,9 @@ SHIPPED = Path(__file__).parent / "assets"
 class Card:
     """What a weights file says about itself.
 
-    labels: action names, one tuple per action set. size: (h, w) of the crop in px. frames, fps: the
-    clips the actions were trained on. margin: side of the crop over the side of the person's box.
+    labels: action names, one tuple per action set. size: (h, w) of the crop in px; 0, 0 for a
+    lifter. frames, fps: the clips the actions were trained on. margin: side of the crop over the
+    side of the person's box.
     """
 
     config: dict[str, Any]
@@ -60,6 +67,21 @@ class LoadedLifter(NamedTuple):
     card: Card
 
 
+class LoadedClassifier(NamedTuple):
+    """A classifier of skeleton sequences in eval mode, the pictures it reads, and its card.
+
+    persons: how many a picture shows. flat: it reads 2D poses, x and y of any unit with z = 0,
+    and not 3D ones. A window of `card.frames` frames, `card.fps` a second, is as long as the usual
+    sequence it was trained on.
+    """
+
+    model: ENASNet
+    pictures: SPMFConfig
+    persons: int
+    flat: bool
+    card: Card
+
+
 def network(config: NetworkConfig) -> Network:
     """The network of a configuration, with fresh weights."""
     return SPNet(config) if isinstance(config, SPNetConfig) else Multitask(config)
@@ -73,6 +95,8 @@ def build(card: Card) -> Network:
         return Multitask(MultitaskConfig(**_known(card, MultitaskConfig)))
     if card.architecture == "lifter":
         raise ValueError("a lifter sees joints, not pictures; it is for `poseact lift`")
+    if card.architecture == "enas":
+        raise ValueError("a classifier of skeletons is for `poseact predict --classifier`")
     raise ValueError(
         f"unknown architecture {card.architecture!r}; this version knows spnet and multitask"
     )
@@ -85,7 +109,9 @@ def _known(card: Card, config: type) -> dict[str, Any]:
     return card.config
 
 
-def save(path: str | Path, model: Network | Lifter, card: Card, *, half: bool = False) -> Path:
+def save(
+    path: str | Path, model: Network | Lifter | ENASNet, card: Card, *, half: bool = False
+) -> Path:
     """Write atomically. `half` stores kernels as float16, batch-norm vectors as they are."""
     path = Path(path)
     tensors: dict[str, Tensor] = {}
@@ -145,10 +171,76 @@ def load_lifter(name_or_path: str | Path) -> LoadedLifter:
     path = find(name_or_path)
     card, tensors = _read(path)
     if card.architecture != "lifter":
-        raise ValueError(f"{path} is {card.architecture}, which sees pictures: it is no lifter")
+        raise ValueError(f"{path} is {card.architecture}, which is no lifter of joints to 3D")
     model = Lifter(LifterConfig(**_known(card, LifterConfig)))
     _fill(model, tensors, path)
     return LoadedLifter(model.eval(), card)
+
+
+def save_classifier(
+    path: str | Path,
+    model: ENASNet,
+    pictures: SPMFConfig,
+    *,
+    layout: Layout,
+    labels: Sequence[str],
+    frames: int,
+    fps: float,
+    persons: int = 1,
+    flat: bool = False,
+    provenance: dict[str, str] | None = None,
+    half: bool = False,
+) -> Path:
+    """Write a classifier of skeleton sequences for `load_classifier`, as `save` does.
+
+    pictures: how a sequence becomes the picture that the network reads. layout: the joints of the
+    sequences it was trained on. labels: names of its classes. frames: length of the usual sequence
+    (a median), fps of them a second. persons, flat: see `LoadedClassifier`. ValueError if the
+    labels are not as many as the classes.
+    """
+    if len(labels) != model.config.classes:
+        raise ValueError(f"{model.config.classes} classes have {len(labels)} labels")
+    config = dataclasses.asdict(model.config) | {
+        "arc": model.genotype.arc(),
+        "pictures": dataclasses.asdict(pictures),
+        "persons": persons,
+        "flat": flat,
+    }
+    side = pictures.size or 0
+    card = Card(
+        config,
+        layout.name,
+        (tuple(labels),),
+        (side, side),
+        frames,
+        fps,
+        architecture="enas",
+        provenance=provenance or {},
+    )
+    return save(path, model, card, half=half)
+
+
+def load_classifier(name_or_path: str | Path) -> LoadedClassifier:
+    """A classifier of skeleton sequences on the CPU, from a shipped name or a file; errors as in
+    `load`."""
+    from poseact.spmf import Bounds, SPMFConfig
+
+    path = find(name_or_path)
+    card, tensors = _read(path)
+    if card.architecture != "enas":
+        raise ValueError(f"{path} is {card.architecture}, which is no classifier of skeletons")
+    settings = dict(card.config)
+    try:
+        persons, flat = int(settings.pop("persons")), bool(settings.pop("flat"))
+        genotype = genotype_from_arc(settings.pop("arc"))
+        options = settings.pop("pictures")
+        bounds = options["bounds"] and Bounds(**options["bounds"])
+        pictures = SPMFConfig(**(options | {"bounds": bounds}))
+        model = ENASNet(genotype, ENASConfig(**settings))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its classifier cannot be built ({error})") from error
+    _fill(model, tensors, path)
+    return LoadedClassifier(channels_last(model).eval(), pictures, persons, flat, card)
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -1,18 +1,23 @@
 """Records to samples to batches: crop, augment, convert the layout, mask, mix.
 
 A batch is a pure function of the seed and the step, so the number of workers does not matter and a
-training run that stopped goes on exactly as it would have.
+training run that stopped goes on exactly as it would have. Of several processes that train together
+each takes its share of that very batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from poseact.data.augment import NONE, Augment, Draw
@@ -49,11 +54,11 @@ def make_sample(
     draw = draw or Draw()
     # A stretched clip repeats frames; a video is decoded forwards.
     pictures = {t: record.frame(t) for t in sorted(set(frames))}
-    box = _crop_square(record, frames, pictures[frames[0]].shape[:2], margin)
+    box = clip_square(record, frames, pictures[frames[0]].shape[:2], margin)
     matrix = draw.matrix(box)
     crops = {t: warp(picture, matrix, size) for t, picture in pictures.items()}
     pixels = draw.effects(np.stack([crops[t] for t in frames]))  # T H W 3
-    pose = _pose_uvd(record, layout, frames, matrix)
+    pose = pose_uvd(record, layout, frames, matrix)
     if draw.flip:
         pose = pose[:, list(layout.flip)]
     inside = ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)  # False where NaN
@@ -69,9 +74,10 @@ def make_sample(
     )
 
 
-def _crop_square(
+def clip_square(
     record: Record, frames: Sequence[int], shape: tuple[int, int], margin: float
 ) -> np.ndarray:
+    """The square (4,) px that a clip is cut from; pictures of `shape` (height, width) px."""
     boxes = np.empty((0, 4)) if record.box is None else record.box[list(frames)]
     boxes = boxes[np.isfinite(boxes).all(-1)]
     if not len(boxes):
@@ -79,10 +85,10 @@ def _crop_square(
     return square(union(boxes), margin=margin)
 
 
-def _pose_uvd(
+def pose_uvd(
     record: Record, layout: Layout, frames: Sequence[int], matrix: np.ndarray
 ) -> np.ndarray:
-    """(T, J, 3) u v d, NaN unknown."""
+    """(T, J, 3) u v d under a matrix from px to uv, NaN unknown."""
     rows = list(frames)
     uv = transform(matrix, record.xy[rows].astype(np.float64))
     uv = convert(uv, record.layout, layout)
@@ -146,21 +152,60 @@ class Batches(Dataset):
 
     Each part walks through its records in a fresh order every epoch, so each record comes once
     before any comes twice. Everything random hangs on (seed, part, position) alone.
+
+    make: who cuts the samples, with the arguments of `make_sample`; its answers are what `stack`
+    stacks.
     """
 
     def __init__(
-        self, parts: Sequence[Part], layout: Layout, *, size: tuple[int, int], seed: int = 0
+        self,
+        parts: Sequence[Part],
+        layout: Layout,
+        *,
+        size: tuple[int, int],
+        seed: int = 0,
+        make: Callable[..., Any] = make_sample,
     ) -> None:
         names = [part.name for part in parts]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"parts need names of their own, and one at least; got {names}")
         self.parts, self.layout, self.size, self.seed = tuple(parts), layout, size, seed
+        self.make = make
 
     def __getitem__(self, step: int) -> dict[str, Sample]:
+        return self.share(step, 0, 1)
+
+    def share(self, step: int, rank: int, world: int) -> dict[str, Sample]:
+        """What process `rank` of `world` takes of a batch: samples rank, rank + world, ... of each
+        part. A part that has no sample for it is left out.
+        """
         return {
-            part.name: stack([self._sample(p, step * part.count + i) for i in range(part.count)])
+            part.name: stack(
+                [self._sample(p, step * part.count + i) for i in range(rank, part.count, world)]
+            )
+            for p, part in enumerate(self.parts)
+            if rank < part.count
+        }
+
+    def names(self, step: int) -> dict[str, list[str]]:
+        """The records of a batch, for people who look for a bad one."""
+        return {
+            part.name: [
+                self.record_name(p, self.record_index(p, step * part.count + i))
+                for i in range(part.count)
+            ]
             for p, part in enumerate(self.parts)
         }
+
+    def record_name(self, part: int, index: int) -> str:
+        """Number of a record in its part, what it says of itself and its first picture's file."""
+        record = self.parts[part].records[index]
+        file = getattr(record.frame, "path", None)  # of stills, videos and rendered clips
+        if callable(file):  # of numbered pictures
+            file = file(0)
+        file = next(iter(getattr(record.frame, "paths", ())), file)
+        said = [record.source, record.subject, record.view, file if isinstance(file, Path) else ""]
+        return " ".join([f"record {index}:", *(str(word) for word in said if word)])
 
     def record_index(self, part: int, position: int) -> int:
         """Which record the part's `position`-th sample shows, counted from the first step."""
@@ -174,7 +219,7 @@ class Batches(Dataset):
         # The fourth word keeps these streams apart from the permutations'.
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, p, position, 1]))
         frames = clip_indices(len(record), part.frames, step=part.step, rng=rng)
-        return make_sample(
+        return self.make(
             record,
             self.layout,
             size=self.size,
@@ -189,20 +234,30 @@ def _permutation(seed: int, part: int, epoch: int, number: int) -> np.ndarray:
     return np.random.default_rng(np.random.SeedSequence([seed, part, epoch])).permutation(number)
 
 
-def stack(samples: Sequence[Sample]) -> Sample:
-    """Samples of the same shape as one batch, B in front."""
-    return Sample(
-        frames=torch.stack([s["frames"] for s in samples]),
-        pose=torch.stack([s["pose"] for s in samples]),
-        valid=torch.stack([s["valid"] for s in samples]),
-        inside=torch.stack([s["inside"] for s in samples]),
-        action=torch.stack([s["action"] for s in samples]),
-        to_image=torch.stack([s["to_image"] for s in samples]),
-    )
+S = TypeVar("S")
 
 
-def loader(batches: Batches, start: int, stop: int, *, workers: int = 0) -> DataLoader:
-    """Batches of the steps start, ..., stop - 1 in order; 0 workers makes them in this process.
+def stack(samples: Sequence[S]) -> S:
+    """Samples of the same kind and shape as one batch, B in front."""
+    rows = cast(Sequence[dict[str, Tensor]], samples)
+    return cast(S, {key: torch.stack([row[key] for row in rows]) for key in rows[0]})
+
+
+class Share(Dataset):
+    """What process `rank` of `world` takes of every batch."""
+
+    def __init__(self, batches: Batches, rank: int, world: int) -> None:
+        self.batches, self.rank, self.world = batches, rank, world
+
+    def __getitem__(self, step: int) -> dict[str, Sample]:
+        return self.batches.share(step, self.rank, self.world)
+
+
+def loader(
+    batches: Dataset[dict[str, Sample]], start: int, stop: int, *, every: int = 1, workers: int = 0
+) -> DataLoader:
+    """Batches of the steps start, start + every, ... before stop, in order; 0 workers makes them in
+    this process.
 
     With workers, OpenCV is set to one thread in this process: a worker forked beside OpenCV's
     thread pool would hang as soon as it touched that pool.
@@ -212,16 +267,21 @@ def loader(batches: Batches, start: int, stop: int, *, workers: int = 0) -> Data
     return DataLoader(
         batches,
         batch_size=None,
-        sampler=range(start, stop),
+        sampler=range(start, stop, every),
         num_workers=workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def _one_thread(_: int) -> None:
-    """Workers share the cores already; threads inside each would only fight."""
+def _begin_worker(_: int) -> None:
+    """Workers share the cores already; threads inside each would only fight.
+
+    A terminal's Ctrl-C reaches them too: it is for the process that trains, which ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     if cv2.getNumThreads() > 1:  # a spawned worker; a forked one inherits 1, and must not ask
         cv2.setNumThreads(1)

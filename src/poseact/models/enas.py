@@ -165,6 +165,9 @@ class ENASConfig:
     """blocks: N, normal cells between reductions. channels: C of the first cells, doubled by each
     reduction; the stem has 3 C. drop_path: share of operations dropped in the last cell at the end
     of the training; before it grows with depth and progress. dropout: before the classifier.
+    rows: of the picture that the stem reads at once, 3 in the paper. With all rows of an SPMF the
+    network convolves over time alone: what stands one above the other there, pairs of joints, are
+    neighbours by number only.
     """
 
     classes: int
@@ -172,12 +175,13 @@ class ENASConfig:
     channels: int = 20
     dropout: float = 0.1
     drop_path: float = 0.4
+    rows: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.classes, self.blocks, self.channels) < 1:
+        if min(self.classes, self.blocks, self.channels, self.rows) < 1:
             raise ValueError(
-                "classes, blocks and channels are 1 or more, "
-                f"got {self.classes}, {self.blocks} and {self.channels}"
+                "classes, blocks, channels and rows are 1 or more, "
+                f"got {self.classes}, {self.blocks}, {self.channels} and {self.rows}"
             )
 
     def widths(self) -> Iterator[tuple[int, bool]]:
@@ -262,12 +266,15 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def fit_channels(genotype: Genotype, blocks: int, target: int, *, classes: int = 8) -> int:
+def fit_channels(
+    genotype: Genotype, blocks: int, target: int, *, classes: int = 8, rows: int = 3
+) -> int:
     """The channels C with which the network has the number of parameters nearest to `target`."""
 
     def count(channels: int) -> int:
         with torch.device("meta"):
-            return parameters(ENASNet(genotype, ENASConfig(classes, blocks, channels)))
+            config = ENASConfig(classes, blocks, channels, rows=rows)
+            return parameters(ENASNet(genotype, config))
 
     high = 2
     while count(high) < target:
@@ -348,7 +355,9 @@ def _norm(channels: int, tracked: bool) -> nn.BatchNorm2d:
 
 def _stem(config: ENASConfig, *, tracked: bool = True) -> nn.Sequential:
     outputs = 3 * config.channels
-    return nn.Sequential(nn.Conv2d(3, outputs, 3, padding=1, bias=False), _norm(outputs, tracked))
+    above = 1 if config.rows == 3 else 0
+    kernel = nn.Conv2d(3, outputs, (config.rows, 3), padding=(above, 1), bias=False)
+    return nn.Sequential(kernel, _norm(outputs, tracked))
 
 
 def _head(channels: int, config: ENASConfig) -> nn.Sequential:

@@ -1,0 +1,268 @@
+"""Two processes on CPUs train as one does: the same batches, losses, weights, scores, runs."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from poseact import train, weights
+from poseact.data.dataset import Batches, Part, Share
+from poseact.held_out import held_out_loss, score_records
+from poseact.layouts import PA17
+from poseact.learning import freeze
+from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.objective import Objective, micro_batches
+from poseact.processes import gather, open_fabric
+from poseact.run_config import Config, Mix, Stage
+from poseact.train import StageRun
+from poseact.turns import Turns
+from poseact.types import Record
+
+FRAMES = 6
+MIX = (
+    Mix("stills", "people", 5, augment="none"),
+    Mix("clips", "people", 3, frames=4, augment="none"),
+    Mix("lonely", "people", 1, frames=4, augment="none", teaches="action"),
+)
+HELD_OUT = (Mix("held out", "people", 3, augment="none", split="val"),)
+STAGE = Stage(
+    "s",
+    6,
+    MIX,
+    optimizer="sgd",
+    lr=0.05,
+    warmup=0,
+    schedule="constant",
+    action_weight=1.0,
+    heatmap_weight=0.1,
+    validation=HELD_OUT,
+    validation_batches=3,
+    check_every=2,
+)
+
+
+def record(number: int) -> Record:
+    """A pose in noise; of every record another number of joints is unknown."""
+    rng = np.random.default_rng(number)
+    pictures = rng.integers(0, 256, (FRAMES, 64, 64, 3), np.uint8)
+    xy = rng.uniform(8, 56, (FRAMES, 17, 2))
+    xy[:, 17 - number % 9 :] = np.nan
+    xyz = np.concatenate([xy, rng.uniform(-300, 300, (FRAMES, 17, 1))], -1)
+    box = np.tile([0.0, 0.0, 64.0, 64.0], (FRAMES, 1))
+    action = None if number % 3 == 0 else number % 2
+    return Record(
+        lambda t: pictures[t], xy, PA17, xyz=xyz, box=box, action=action, source=f"r{number}"
+    )
+
+
+RECORDS = [record(i) for i in range(11)]
+
+
+@pytest.fixture(autouse=True)
+def noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data, and batch normalisation that stands still: it sees only its own process."""
+    monkeypatch.setattr(train.data, "load", lambda *_, **__: RECORDS)
+
+    def frozen(model: Any, stage: Stage) -> None:
+        freeze(model, stage)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+    monkeypatch.setattr(train, "freeze", frozen)
+
+
+def small(tiny_config: SPNetConfig, **changes: Any) -> Config:
+    config = Config(
+        name="small",
+        model=replace(tiny_config, actions=(2,)),
+        layout="PA17",
+        labels=(("a", "b"),),
+        stages=(STAGE,),
+        size=(64, 64),
+        frames=4,
+        ema=0.9,
+        workers=0,
+        log_every=1,
+        checkpoint_s=0.0,
+        accelerator="cpu",
+    )
+    return replace(config, **changes)
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def same_curve(a: Path, b: Path) -> None:
+    one, other = log(a), log(b)
+    assert len(one) == len(other) == 6
+    for x, y in zip(one, other):
+        assert x.keys() == y.keys() >= {"pose", "confidence", "heatmap", "action", "total"}
+        for name in x.keys() - {"stage", "steps_per_s"}:
+            assert x[name] == pytest.approx(y[name], rel=2e-4, abs=2e-6), (name, x, y)
+
+
+def same_weights(a: Path, b: Path) -> None:
+    other = weights.load(b).model.state_dict()
+    for name, value in weights.load(a).model.state_dict().items():
+        torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def in_two_processes(work: Callable[[int], None]) -> None:
+    """Run `work(rank)` in two forked processes of one group; both must end well."""
+    cv2.setNumThreads(1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def begin(rank: int) -> None:
+        os.environ.update(
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(port),
+            WORLD_SIZE="2",
+            LOCAL_RANK=str(rank),
+            NODE_RANK="0",
+        )
+        work(rank)
+
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=begin, args=(rank,), daemon=True) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+    ended = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert ended == [0, 0]
+
+
+# ------------------------------------------------------------------------------- one process
+
+
+def test_shares_make_up_the_batch() -> None:
+    parts = [Part("a", RECORDS, 5), Part("b", RECORDS, 1, frames=3)]
+    batches = Batches(parts, PA17, size=(32, 32), seed=1)
+    whole = batches[4]
+    shares = [Share(batches, rank, 3)[4] for rank in range(3)]
+    assert [list(share) for share in shares] == [["a", "b"], ["a"], ["a"]]
+    for rank, share in enumerate(shares):
+        for key, value in whole["a"].items():
+            torch.testing.assert_close(share["a"][key], value[rank::3], equal_nan=True)  # type: ignore[literal-required]
+    named = batches.names(4)
+    assert [len(named["a"]), len(named["b"])] == [5, 1]
+    assert named["a"][2] == f"record {(i := batches.record_index(0, 22))}: r{i}"
+
+
+@pytest.mark.parametrize("pose_loss", ["elastic_net", "deephar"])
+def test_micro_batches_add_up_to_the_batch(tiny: SPNet, pose_loss: Any) -> None:
+    """Losses and gradients, though every portion lacks other labels or whole parts."""
+    stage = replace(STAGE, pose_loss=pose_loss)
+    tiny_model = SPNet(replace(tiny.config, actions=(2,))).eval()
+    objective = Objective(tiny_model)
+    parts = train.open_parts(MIX, 1.0, 1)
+    batch = Turns(MIX, parts, PA17, size=(64, 64), seed=2)[0]
+    expected = objective(batch, stage, 0.0)
+    expected["total"].backward()
+    gradients = {
+        name: p.grad.clone() for name, p in tiny_model.named_parameters() if p.grad is not None
+    }
+    for number in (2, 4, 9):
+        portions = micro_batches(batch, number)
+        assert len(portions) == min(number, 5) and set(portions[0]) == set(batch)
+        tiny_model.zero_grad()
+        whole, sums = objective.counts(batch, stage), dict.fromkeys(expected, 0.0)
+        for portion in portions:
+            values = objective(portion, stage, 0.0, whole)
+            values["total"].backward()
+            sums = {name: total + float(values[name].detach()) for name, total in sums.items()}
+        assert sums == pytest.approx({k: float(v.detach()) for k, v in expected.items()}, rel=1e-5)
+        for name, p in tiny_model.named_parameters():
+            if name in gradients:
+                assert p.grad is not None
+                torch.testing.assert_close(p.grad, gradients[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_accumulation_is_one_big_batch(tiny_config: SPNetConfig, tmp_path: Path) -> None:
+    config = small(tiny_config)
+    big = train.fit(config, tmp_path / "big", workers=1)
+    stage = replace(STAGE, accumulate=3)
+    portioned = train.fit(replace(config, stages=(stage,)), tmp_path / "portioned", workers=1)
+    same_curve(tmp_path / "big", tmp_path / "portioned")
+    same_weights(big, portioned)
+
+
+def test_without_gpus_batch_normalisation_is_not_synchronised(tiny_config: SPNetConfig) -> None:
+    with pytest.raises(ValueError, match="sync_batchnorm needs GPUs"):
+        open_fabric(small(tiny_config, sync_batchnorm=True))
+    model: Any = nn.SyncBatchNorm.convert_sync_batchnorm(SPNet(tiny_config))
+    assert model.state_dict().keys() == SPNet(tiny_config).state_dict().keys()
+    freeze(model, replace(STAGE, trains="actions", mix=MIX[1:2]))
+    norms = {n: m for n, m in model.named_modules() if isinstance(m, nn.SyncBatchNorm)}
+    assert {n: m.track_running_stats for n, m in norms.items()} == {
+        n: n.startswith("act") or ".action_r0." in n for n in norms
+    }
+
+
+# ------------------------------------------------------------------------------- two processes
+
+
+def test_two_processes_are_one(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss curve, weights, checks on held-out data and scores; and a run of two goes on as one."""
+    one = small(tiny_config)
+    two = replace(one, devices=2)
+    alone = train.fit(one, tmp_path / "one", workers=1)
+    model, card = weights.load(alone)
+    fabric = open_fabric(one)
+    scores = score_records(model, card, RECORDS, fabric)
+    held = Turns(HELD_OUT, train.open_parts(HELD_OUT, 1.0, 1), PA17, size=(64, 64))
+    loss = held_out_loss(Objective(model), held, STAGE, fabric)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda *_: None)
+
+    def work(rank: int) -> None:
+        train.fit(two, tmp_path / "two", workers=1)
+        fabric = open_fabric(two)
+        assert fabric.world_size == 2 and fabric.global_rank == rank
+        for number in (0, 1, 7):  # none, only in the first, one more there
+            rows = torch.arange(number)[rank::2, None].double()
+            assert sorted(gather(fabric, rows).flatten().tolist()) == list(range(number))
+        assert score_records(model, card, RECORDS, fabric) == pytest.approx(scores, rel=1e-6)
+        found = held_out_loss(Objective(model), held, STAGE, fabric)
+        assert found == pytest.approx(loss, rel=1e-6)
+        step = StageRun.step
+
+        def breaks(self: StageRun, batch: Any, number: int) -> Any:
+            if number == 3:
+                raise KeyboardInterrupt
+            return step(self, batch, number)
+
+        StageRun.step = breaks  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(two, tmp_path / "broken", workers=1)
+        too_many = replace(two, stages=(replace(STAGE, mix=MIX[2:]),))
+        with pytest.raises(ValueError, match="2 processes share a batch .* 1 samples"):
+            train.fit(too_many, tmp_path / f"too many {rank}", workers=1)
+
+    in_two_processes(work)
+    same_curve(tmp_path / "one", tmp_path / "two")
+    same_weights(alone, tmp_path / "two" / "weights.safetensors")
+    same_weights(tmp_path / "one" / "best.safetensors", tmp_path / "two" / "best.safetensors")
+    assert len(log(tmp_path / "broken")) == 3
+    resumed = train.fit(one, tmp_path / "broken", resume=True, workers=1)
+    same_curve(tmp_path / "one", tmp_path / "broken")
+    same_weights(alone, resumed)
