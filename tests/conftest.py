@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,10 @@ def settled(model: SPNet) -> SPNet:
         for _ in range(2):
             model(torch.rand(2, 2, 3, size, size) * 2 - 1)
     return model.eval()
+
+
+@pytest.fixture()
+def without_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if pycocotools were not installed, whether or not something imported it before."""
+    for name in ("pycocotools", "pycocotools.coco", "pycocotools.cocoeval"):
+        monkeypatch.setitem(sys.modules, name, None)

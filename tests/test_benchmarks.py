@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -425,14 +424,11 @@ def coco_people(tmp_path: Path) -> tuple[list[Record], Oracle, Path]:
     return records, oracle, path
 
 
-def test_coco_results_are_written_even_where_ap_cannot_be_computed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+@pytest.mark.usefixtures("without_pycocotools")
+def test_coco_results_are_written_even_where_ap_cannot_be_computed(tmp_path: Path) -> None:
     records, oracle, path = coco_people(tmp_path)
     out = tmp_path / "results.json"
-    with pytest.raises(ImportError, match="pip install pycocotools"):
+    with pytest.raises(ImportError, match=r"pip install poseact\[coco\]"):
         benchmarks.coco_oks_ap(oracle, card(COCO17), records, annotations=path, out=out)
     results = coco.read_results(out)
     assert results.image_id.tolist() == [7, 8]
@@ -442,10 +438,8 @@ def test_coco_results_are_written_even_where_ap_cannot_be_computed(
     np.testing.assert_allclose(results.score, 0.5)
 
 
-def test_coco_misses_the_keypoints_that_a_network_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
+@pytest.mark.usefixtures("without_pycocotools")
+def test_coco_misses_the_keypoints_that_a_network_lacks(tmp_path: Path) -> None:
     records, _, path = coco_people(tmp_path)
     oracle = Oracle({i: np.full((17, 2), 0.5) for i in range(2)})
     with pytest.raises(ImportError):

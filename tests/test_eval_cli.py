@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -276,10 +275,8 @@ def test_the_originals_form_of_human36m_is_read_in_the_networks_joints(
     assert asked == ["PA17"]
 
 
-def test_coco_from_files_to_a_result_file(
-    complaint: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
+@pytest.mark.usefixtures("without_pycocotools")
+def test_coco_from_files_to_a_result_file(complaint: Callable[..., str], tmp_path: Path) -> None:
     names = [joint.replace("l_", "left_").replace("r_", "right_") for joint in COCO17.joints]
     person = {"id": 5, "image_id": 3, "category_id": 1, "bbox": [10, 10, 40, 40]}
     content = {
@@ -293,7 +290,7 @@ def test_coco_from_files_to_a_result_file(
     path.write_text(json.dumps(content))
     out = tmp_path / "found.json"
     said = complaint("coco", "--root", str(tmp_path / "coco"), "--out", str(out))
-    assert "pip install pycocotools" in said and str(out) in said
+    assert "pip install poseact[coco]" in said and str(out) in said
     (entry,) = json.loads(out.read_text())
     assert entry["image_id"] == 3 and len(entry["keypoints"]) == 51
 
@@ -305,6 +302,9 @@ def test_every_kind_of_data_has_a_protocol_or_says_why_not() -> None:
     for kind in data.KINDS:
         if kind in ("msr3d", "sbu", "skeletons"):
             with pytest.raises(ValueError, match=f"{kind} has skeletons and no pictures"):
+                benchmarks.find(kind)
+        elif kind == "nobody":
+            with pytest.raises(ValueError, match="nothing to score"):
                 benchmarks.find(kind)
         else:
             name, benchmark = benchmarks.find(kind)

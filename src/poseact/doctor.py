@@ -26,7 +26,13 @@ NEEDED = (
     "lightning-fabric",
     "jaxtyping",
 )
-EXTRAS = {"keras": "h5py", "logs": "tensorboard", "detect": "rtmlib", "dev": "pytest"}
+EXTRAS = {
+    "keras": "h5py",
+    "coco": "pycocotools",
+    "detect": "rtmlib",
+    "tensorboard": "tensorboard",
+    "dev": "pytest",
+}
 """Extra of the package -> the module that shows it is there."""
 
 

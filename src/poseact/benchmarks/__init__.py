@@ -163,6 +163,8 @@ def find(kind: str, protocol: str | None = None) -> tuple[str, Benchmark]:
             f"{kind} has skeletons and no pictures: it is scored with a skeleton model, and "
             "`poseact eval` scores networks that look at pictures"
         )
+    if kind == "nobody":
+        raise ValueError("nobody is in the pictures of nobody: there is nothing to score")
     if kind not in PROTOCOLS:
         raise ValueError(f"unknown data set {kind!r}; there are {', '.join(PROTOCOLS)}")
     known = PROTOCOLS[kind]
