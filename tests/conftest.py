@@ -84,3 +84,21 @@ def without_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if pycocotools were not installed, whether or not something imported it before."""
     for name in ("pycocotools", "pycocotools.coco", "pycocotools.cocoeval"):
         monkeypatch.setitem(sys.modules, name, None)
+
+
+def small_spnet(*actions: int, cell_centres: bool = False) -> SPNetConfig:
+    """A network of two pyramids and three levels, small enough to run in milliseconds."""
+    return SPNetConfig(
+        joints=17,
+        dim=3,
+        actions=actions,
+        pyramids=2,
+        action_pyramids=(1, 2),
+        levels=3,
+        growth=16,
+        image_div=4,
+        pose_features=32,
+        visual_features=32,
+        entry="light",
+        cell_centres=cell_centres,
+    )

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import small_spnet
 from poseact.cli import main, parse
-from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.models.spnet import SPNet
 from poseact.predict_files import find_jobs
 from poseact.predictor import Follower
 from poseact.results import read_jsonl
@@ -21,19 +22,7 @@ from poseact.types import Result
 from poseact.video import Frame, VideoReader, VideoWriter, read_image, write_image
 from poseact.weights import Card, save
 
-CONFIG = SPNetConfig(
-    joints=17,
-    dim=3,
-    actions=(2,),
-    pyramids=2,
-    action_pyramids=(1, 2),
-    levels=3,
-    growth=16,
-    image_div=4,
-    pose_features=32,
-    visual_features=32,
-    entry="light",
-)
+CONFIG = small_spnet(2)
 
 
 @pytest.fixture(scope="module")

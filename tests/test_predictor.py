@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import poseact.predictor as rooms
+from conftest import small_spnet
 from poseact.geometry import crop_matrix, transform, warp
 from poseact.layouts import LSP14, PA17, Layout
 from poseact.models.frames import FrameOutput
@@ -26,20 +27,7 @@ from poseact.types import Person, Result
 from poseact.video import Frame, VideoWriter, write_image
 from poseact.weights import Card, Loaded, save
 
-CONFIG = SPNetConfig(
-    joints=17,
-    dim=3,
-    actions=(3,),
-    pyramids=2,
-    action_pyramids=(1, 2),
-    levels=3,
-    growth=16,
-    image_div=4,
-    pose_features=32,
-    visual_features=32,
-    entry="light",
-    cell_centres=True,
-)
+CONFIG = small_spnet(3, cell_centres=True)
 LABELS = ("walk", "wave", "sit")
 
 

@@ -26,10 +26,8 @@ from poseact.protocols import (
     ClipProtocol,
     View,
     clip_starts,
-    flip_average,
     initial_box,
     multi_clip,
-    multi_crop,
     predict_poses,
     single_clip,
     straight_crop,
@@ -84,7 +82,7 @@ def test_a_2d_network_has_no_depth(tiny_config: SPNetConfig, tiny_card: Card) ->
 def test_flip_average_of_a_symmetric_picture_is_symmetric(tiny: SPNet, tiny_card: Card) -> None:
     image = picture(0)
     image[:, 40:] = image[:, 39::-1]
-    found = flip_average(tiny, tiny_card, [image], BOX)
+    found = predict_poses(tiny, tiny_card, [image], BOX, views=FLIP)
     mirrored = (found.xy * [-1, 1] + [80, 0])[:, TWINS]
     np.testing.assert_allclose(found.xy, mirrored, atol=1e-3)
     np.testing.assert_allclose(found.score, found.score[:, TWINS], atol=1e-5)
@@ -98,8 +96,10 @@ def test_flip_average_of_the_mirror_image_is_the_mirrored_person(
     tiny: SPNet, tiny_card: Card
 ) -> None:
     image = picture(3)
-    found = flip_average(tiny, tiny_card, [image], BOX)
-    mirrored = flip_average(tiny, tiny_card, [np.ascontiguousarray(image[:, ::-1])], BOX)
+    found = predict_poses(tiny, tiny_card, [image], BOX, views=FLIP)
+    mirrored = predict_poses(
+        tiny, tiny_card, [np.ascontiguousarray(image[:, ::-1])], BOX, views=FLIP
+    )
     np.testing.assert_allclose(mirrored.xy, (found.xy * [-1, 1] + [80, 0])[:, TWINS], atol=1e-3)
     np.testing.assert_allclose(mirrored.score, found.score[:, TWINS], atol=1e-5)
 
@@ -111,18 +111,20 @@ def test_multi_crop_is_the_mean_of_its_ten_crops(tiny: SPNet, tiny_card: Card) -
     images = [picture(4, 120), picture(5, 120)]
     box = np.array([30.0, 20, 90, 80])
     each = [predict_poses(tiny, tiny_card, images, box, views=(view,)) for view in MULTI_CROP]
-    found = multi_crop(tiny, tiny_card, images, box)
+    found = predict_poses(tiny, tiny_card, images, box, views=MULTI_CROP)
     np.testing.assert_allclose(found.xy, np.mean([p.xy for p in each], 0), atol=1e-3)
     np.testing.assert_allclose(found.score, np.mean([p.score for p in each], 0), atol=1e-5)
     assert np.std([p.xy for p in each], 0).max() > 0.1
 
 
-def test_multi_crop_of_a_constant_picture_is_its_flip_average(tiny: SPNet, tiny_card: Card) -> None:
+def test_multi_crop_of_a_constant_picture_is_its_predict_poses(
+    tiny: SPNet, tiny_card: Card, views=FLIP
+) -> None:
     """All crops look alike, and their displacements cancel."""
     image = np.full((160, 160, 3), 90, np.uint8)
     box = np.array([60.0, 60, 100, 100])
-    found = multi_crop(tiny, tiny_card, [image], box)
-    other = flip_average(tiny, tiny_card, [image], box)
+    found = predict_poses(tiny, tiny_card, [image], box, views=MULTI_CROP)
+    other = predict_poses(tiny, tiny_card, [image], box, views=FLIP)
     np.testing.assert_allclose(found.xy, other.xy, atol=1e-3)
     np.testing.assert_allclose(found.score, other.score, atol=1e-5)
 
@@ -141,12 +143,12 @@ def test_a_view_is_a_window_of_its_scale_and_place(tiny: SPNet, tiny_card: Card)
 
 def test_the_originals_crop_does_as_well(tiny: SPNet, tiny_card: Card) -> None:
     images = [picture(7)]
-    ours = multi_crop(tiny, tiny_card, images, BOX).xy
-    theirs = multi_crop(tiny, tiny_card, images, BOX, crop=deephar.crop).xy
+    ours = predict_poses(tiny, tiny_card, images, BOX, views=MULTI_CROP).xy
+    theirs = predict_poses(tiny, tiny_card, images, BOX, crop=deephar.crop, views=MULTI_CROP).xy
     assert np.abs(ours - theirs).max() < 1.0
     pixel_for_pixel = [
-        flip_average(tiny, tiny_card, images, BOX),
-        flip_average(tiny, tiny_card, images, BOX, crop=deephar.crop),
+        predict_poses(tiny, tiny_card, images, BOX, views=FLIP),
+        predict_poses(tiny, tiny_card, images, BOX, crop=deephar.crop, views=FLIP),
     ]
     np.testing.assert_allclose(pixel_for_pixel[0].xy, pixel_for_pixel[1].xy, atol=1e-3)
 

@@ -5,23 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import small_spnet
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.stream import ActionWindow, Sampler
 
 T = 4
-CONFIG = SPNetConfig(
-    joints=17,
-    dim=3,
-    actions=(5, 3),
-    pyramids=2,
-    action_pyramids=(1, 2),
-    levels=3,
-    growth=16,
-    image_div=4,
-    pose_features=32,
-    visual_features=32,
-    entry="light",
-)
+CONFIG = small_spnet(5, 3)
 
 
 @pytest.fixture(scope="module")

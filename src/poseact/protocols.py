@@ -121,30 +121,6 @@ def predict_poses(
     return Poses(xy.mean(0), depth, score.mean(0))
 
 
-def flip_average(
-    model: nn.Module,
-    card: Card,
-    images: Sequence[np.ndarray],
-    box: np.ndarray,
-    *,
-    crop: Cropper = straight_crop,
-) -> Poses:
-    """Poses averaged over the crop and its mirror image; the rest as `predict_poses`."""
-    return predict_poses(model, card, images, box, views=FLIP, crop=crop)
-
-
-def multi_crop(
-    model: nn.Module,
-    card: Card,
-    images: Sequence[np.ndarray],
-    box: np.ndarray,
-    *,
-    crop: Cropper = straight_crop,
-) -> Poses:
-    """Poses averaged over five crops and their mirror images (CVPR 2018): `MULTI_CROP`."""
-    return predict_poses(model, card, images, box, views=MULTI_CROP, crop=crop)
-
-
 def initial_box(
     model: nn.Module,
     card: Card,
