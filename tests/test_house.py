@@ -15,15 +15,15 @@ FLOORS = [
     {"types"},
     {"geometry"},
     {"layers", "camera"},
-    {"people", "spmf", "losses", "metrics", "video", "draw", "draw_cells", "results"},
+    {"people", "spmf", "losses", "metrics", "video", "draw", "draw_cells", "plot"} | {"results"},
     {"data", "models", "track", "finder", "weights", "keras_import", "keras_configs", "zoo"},
     {"stream"},
     {"predictor", "protocols", "lift_data", "keypoint_files"},
     {"evaluate", "run_folder", "run_config", "learning", "objective", "recognition"}
-    | {"processes", "held_out", "turns"},
+    | {"processes", "held_out", "turns", "starting"},
     {"benchmarks"},
     {"train", "lifting", "lift_sheet", "search", "search_table"},
-    {"recipes", "published", "tables", "dry_run", "dev_run", "lr_finder"},
+    {"recipes", "published", "tables", "dry_run", "dev_run", "lr_finder", "training_curve"},
     {"ablation"},
     {"demo", "doctor", "predict_files", "lift_files", "lift_command", "console"}
     | {"data_commands", "search_command", "own_clips", "own_actions"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -9,22 +11,24 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from poseact import train, weights
+from poseact.cli import main
 from poseact.data.dataset import Batches, Part, Share
 from poseact.held_out import held_out_loss, score_records
 from poseact.layouts import PA17
 from poseact.learning import freeze
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.objective import Objective, micro_batches
-from poseact.processes import gather, open_fabric
+from poseact.processes import Stopped, fill, gather, open_fabric, shard, whole
 from poseact.run_config import Config, Mix, Stage
 from poseact.train import StageRun
 from poseact.turns import Turns
@@ -106,11 +110,12 @@ def log(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
-def same_curve(a: Path, b: Path) -> None:
+def same_curve(a: Path, b: Path, *, lines: int = 6) -> None:
     one, other = log(a), log(b)
-    assert len(one) == len(other) == 6
+    assert len(one) == len(other) == lines
+    assert one[0].keys() >= {"pose", "confidence", "heatmap", "total"}
     for x, y in zip(one, other):
-        assert x.keys() == y.keys() >= {"pose", "confidence", "heatmap", "action", "total"}
+        assert x.keys() == y.keys() >= {"action", "total"} or x["step"] == 1
         for name in x.keys() - {"stage", "steps_per_s"}:
             assert x[name] == pytest.approx(y[name], rel=2e-4, abs=2e-6), (name, x, y)
 
@@ -143,7 +148,7 @@ def in_two_processes(work: Callable[[int], None]) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(240)
+        process.join(100)
     ended = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
@@ -203,6 +208,15 @@ def test_accumulation_is_one_big_batch(tiny_config: SPNetConfig, tmp_path: Path)
     portioned = train.fit(replace(config, stages=(stage,)), tmp_path / "portioned", workers=1)
     same_curve(tmp_path / "big", tmp_path / "portioned")
     same_weights(big, portioned)
+
+
+def test_one_process_has_nothing_to_shard(tiny_config: SPNetConfig) -> None:
+    fabric = open_fabric(small(tiny_config, strategy="fsdp"))
+    model = SPNet(tiny_config)
+    shard(fabric, model)
+    assert fabric.world_size == 1 and not any(isinstance(p, DTensor) for p in model.parameters())
+    with pytest.raises(ValueError, match="strategy fsdp trains with precision"):
+        small(tiny_config, strategy="fsdp", precision="16-mixed")
 
 
 def test_without_gpus_batch_normalisation_is_not_synchronised(tiny_config: SPNetConfig) -> None:
@@ -266,3 +280,100 @@ def test_two_processes_are_one(
     resumed = train.fit(one, tmp_path / "broken", resume=True, workers=1)
     same_curve(tmp_path / "one", tmp_path / "broken")
     same_weights(alone, resumed)
+
+
+def shards_are_exact(fabric: Any, tiny_config: SPNetConfig) -> None:
+    """What is filled into a sharded network comes out whole; each process holds half of it."""
+    model, other = SPNet(tiny_config), SPNet(tiny_config).state_dict()
+    for value in other.values():  # the same in both processes, whatever their generators say
+        value.copy_(torch.arange(value.numel()).view(value.shape))
+    count = sum(p.numel() for p in model.parameters())
+    shard(fabric, model)
+    fill(model, other)
+    held = sum(cast(DTensor, p).to_local().numel() for p in model.parameters())
+    assert 0.45 * count < held < 0.55 * count
+    found = whole(fabric, model.state_dict())
+    assert found.keys() == other.keys()
+    assert all(torch.equal(found[name], value) for name, value in other.items())
+
+
+def only_the_first_speaks(path: Path) -> None:
+    """The final path and the message of a stop, by the command line, of a run that has ended."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        assert main(["train", "--resume", str(path.parent)]) == 0
+
+        def stops(*_: Any, **__: Any) -> None:
+            raise Stopped("stopped after step 3")
+
+        train.fit = stops
+        assert main(["train", "--resume", str(path.parent)]) == 130
+    first = torch.distributed.get_rank() == 0
+    assert (str(path) in said.getvalue()) == first
+    assert ("stopped after step 3" in said.getvalue()) == first
+
+
+def test_sharded_processes_are_one(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FSDP: the same curve and weights, and whole checkpoints: runs go on as one, or sharded.
+
+    Stills and clips take turns, so that momentum must leave the heads alone in every other step;
+    of three micro-batches the second process has two, and no clip of the part `lonely`.
+    """
+    mix = (MIX[0], replace(MIX[1], turn=1), replace(MIX[2], turn=1))
+    stage = replace(STAGE, mix=mix, accumulate=3, weight_decay=0.01)
+    one = small(tiny_config, stages=(stage,), log_every=2)
+    two = replace(one, devices=2, strategy="fsdp")
+    alone = train.fit(one, tmp_path / "one", workers=1)
+    poses = replace(stage, steps=3, check_every=1, early_stop=1)  # of three the first is the best
+    cached = replace(STAGE, mix=MIX[1:2], trains="actions", cached=5, steps=3, validation=())
+    heads = replace(one, stages=(poses, cached), log_every=1, clip_gradient=0.0)
+    checks: list[float] = []
+
+    def worse(*_: Any, **__: Any) -> float:
+        checks.append(float(len(checks)))
+        return checks[-1]
+
+    with monkeypatch.context() as planted:
+        planted.setattr(train, "held_out_loss", worse)
+        of_heads = train.fit(heads, tmp_path / "heads", workers=1)
+    checks.clear()
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda *_: None)
+    step = StageRun.step
+
+    def breaks(self: StageRun, batch: Any, number: int) -> Any:
+        if number == 4:
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(StageRun, "step", breaks)
+    for name in ("begun", "sharded"):
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(one, tmp_path / name, workers=1)
+
+    def work(rank: int) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(two, tmp_path / "broken", workers=1)
+        StageRun.step = step  # type: ignore[method-assign]
+        path = train.fit(two, tmp_path / "sharded", resume=True, workers=1)
+        train.held_out_loss = worse
+        train.fit(replace(heads, devices=2, strategy="fsdp"), tmp_path / "two heads", workers=1)
+        shards_are_exact(open_fabric(two), tiny_config)
+        only_the_first_speaks(path)
+
+    in_two_processes(work)
+    monkeypatch.setattr(StageRun, "step", step)
+    same_curve(tmp_path / "heads", tmp_path / "two heads", lines=5)
+    same_weights(of_heads, tmp_path / "two heads/weights.safetensors")
+    one_s, sharded = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for name in ("begun", "broken")
+    )
+    for kind in ("model", "average", "optimizer"):
+        torch.testing.assert_close(sharded[kind], one_s[kind], rtol=1e-3, atol=1e-5)
+    for name in ("broken", "sharded"):
+        path = train.fit(one, tmp_path / name, resume=True, workers=1)
+        same_curve(tmp_path / "one", tmp_path / name, lines=3)
+        same_weights(alone, path)
+        same_weights(tmp_path / "one/best.safetensors", tmp_path / name / "best.safetensors")

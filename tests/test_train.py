@@ -262,7 +262,12 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     (out / "config.json").write_text(train.to_json(config))
     command = [sys.executable, "-m", "poseact", "train", "--resume", str(out)]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Sums are split among threads, so their number is part of the result.
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     deadline = time.monotonic() + 90
     while not ((out / "log.jsonl").is_file() and log(out)):
@@ -312,6 +317,48 @@ def test_deterministic_runs_only_take_such_algorithms(
         config = small(tiny_config, stages=(stage,), deterministic=on)
         train.fit(config, tmp_path / str(on), workers=1)
     assert seen == [True, False] and not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_mixed_precision_is_nearly_the_same(
+    tiny_config: SPNetConfig, tmp_path: Path, accumulate: int
+) -> None:
+    stage = replace(small(tiny_config).stages[0], steps=2, accumulate=accumulate)
+    config = small(tiny_config, stages=(stage,))
+    train.fit(config, tmp_path / "full", workers=1)
+    train.fit(replace(config, precision="bf16-mixed"), tmp_path / "mixed", workers=1)
+    full, mixed = log(tmp_path / "full"), log(tmp_path / "mixed")
+    for name in ("pose", "confidence", "heatmap", "action", "total"):
+        assert mixed[0][name] == pytest.approx(full[0][name], rel=0.05)
+        assert mixed[0][name] != full[0][name]
+
+
+def test_an_early_stop_takes_the_best_weights(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of four checks is the best: so ends the run, and so begins the next stage."""
+    mix = small(tiny_config).stages[0].mix[1:]
+    held_out = (replace(mix[0], augment="none", split="val"),)
+    stage = Stage("s", 20, mix, validation=held_out, metric="mpjpe_mm", check_every=2, early_stop=2)
+    still = replace(stage, name="still", steps=1, optimizer="sgd", lr=0.0)
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def score(model: SPNet, *_: object) -> float:
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return [50.0, 40.0, 45.0, 44.0][len(seen) - 1]
+
+    monkeypatch.setattr(train, "held_out_score", score)
+    config = small(tiny_config, stages=(stage,), ema=0.5)
+    ended = weights.load(train.fit(config, tmp_path / "one", workers=1)).model.state_dict()
+    assert log(tmp_path / "one")[-1]["step"] == 8 and len(seen) == 4
+    assert not torch.equal(seen[1]["entry.conv1.weight"], seen[3]["entry.conv1.weight"])
+    best = seen[1]
+    assert all(torch.equal(ended[name], value) for name, value in best.items())
+    seen.clear()
+    config = replace(config, stages=(stage, still))
+    model = weights.load(train.fit(config, tmp_path / "two", workers=1)).model
+    assert log(tmp_path / "two")[-1]["stage"] == "still"
+    assert all(torch.equal(p, best[name]) for name, p in model.named_parameters())
 
 
 def test_tensorboard_gets_the_numbers_of_the_log(

@@ -254,7 +254,7 @@ class Train:
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """Name of a recipe (see `poseact recipes`), or `actions`; with --resume also a run's folder."""
     out: Out = Path("poseact_run")
-    """Folder of the run."""
+    """Folder of the run (with --curve, the picture)."""
     resume: bool = False
     """Go on from the folder's checkpoint."""
     tensorboard: bool = False
@@ -266,12 +266,17 @@ class Train:
     says where."""
     find_lr: bool = False
     """Only sweep the learning rate of the first stage, into lr.png and lr.jsonl."""
+    curve: bool = False
+    """Only draw the course of the run in a folder (several: one after another) into curve.png."""
     overrides: Annotated[tuple[str, ...], Suppress] = ()
     """What `parse` leaves for the recipe."""
 
     def run(self) -> int:
+        if self.curve:
+            return self._draw()
         # Read when torch loads: threads that spin ruin a training as soon as anything else runs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from poseact.processes import first_process
         from poseact.recipes import recipe
         from poseact.train import Stopped, fit, from_json
 
@@ -310,13 +315,23 @@ class Train:
             print(f"look at {out / 'lr.png'} before you believe it")
             return 0
         try:
-            print(fit(config, out, resume=self.resume, tensorboard=self.tensorboard))
-        except Stopped as stop:
-            complain(stop)
-            return 130
-        except (FloatingPointError, MemoryError) as error:
-            complain(error)
-            return 2
+            path = fit(config, out, resume=self.resume, tensorboard=self.tensorboard)
+        except (Stopped, FloatingPointError, MemoryError) as error:
+            if first_process():
+                complain(error)
+            return 130 if isinstance(error, Stopped) else 2
+        if first_process():
+            print(path)
+        return 0
+
+    def _draw(self) -> int:
+        from poseact.training_curve import training_curve
+        from poseact.video import write_image
+
+        runs = (self.recipe, *self.overrides)
+        path = Path(self.recipe, "curve.png") if self.out == Train.out else self.out
+        write_image(path, training_curve(runs))
+        print(path)
         return 0
 
 

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from torch.optim.swa_utils import AveragedModel
 
-from poseact.draw import _ACCENT, _FAINT_INK, _GRID, _INK, _PANEL, _text
 from poseact.layers import channels_last
 from poseact.learning import learning_rate, moving_average
 from poseact.objective import Objective
+from poseact.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
 from poseact.run_config import Config
 from poseact.run_folder import RunFolder, written_whole
-from poseact.train import StageRun, open_fabric, start
+from poseact.starting import start
+from poseact.train import StageRun, open_fabric
 from poseact.video import write_image
 
 HIGHEST = 1.0
+DECADES = tuple(10.0**power for power in range(-7, 1))
+"""The rates of the sweep that the curve names."""
 KEPT = 0.9
 """Share of the running mean of the losses that a step keeps."""
 DIVERGED = 4.0
@@ -92,26 +94,10 @@ def suggestion(rates: Sequence[float], losses: Sequence[float]) -> float:
 
 
 def curve(rates: Sequence[float], losses: Sequence[float], found: float) -> np.ndarray:
-    """Losses over the logarithm of the rate, with the suggestion: a dark picture (h, w, 3)."""
-    width, height, pad = 960, 540, 60
-    out = np.full((height, width, 3), _PANEL, np.uint8)
-    smooth, raw, power = smoothed(losses), np.array(losses), np.log10(rates)
+    """Losses and their running means over the rate, with the suggestion: uint8 RGB."""
+    smooth, raw, at = smoothed(losses), np.array(losses), np.array(rates)
     low, high = float(smooth.min()), float(max(smooth[0], smooth.min() * 1.5))
-    low, high = low - 0.1 * (high - low), high + 0.3 * (high - low)
-
-    def place(power: np.ndarray, loss: np.ndarray) -> np.ndarray:
-        x = pad + (power - power_0) / (power_1 - power_0) * (width - 2 * pad)
-        y = height - pad - (loss - low) / (high - low) * (height - 2 * pad)
-        return np.rint(np.stack([x, y.clip(0, height)], -1)).astype(np.int32)
-
-    power_0, power_1 = float(power[0]), float(power[-1])
-    for mark in range(int(np.ceil(power_0)), int(np.floor(power_1)) + 1):
-        x, _ = place(np.array(float(mark)), np.array(low))
-        cv2.line(out, (int(x), pad), (int(x), height - pad), _GRID, 1)
-        _text(out, f"1e{mark}", (int(x) - 18, height - pad + 24), 12, _FAINT_INK)
-    cv2.polylines(out, [place(power, raw)], False, _GRID, 1, cv2.LINE_AA)
-    cv2.polylines(out, [place(power, smooth)], False, _ACCENT, 2, cv2.LINE_AA)
-    x, _ = place(np.log10(np.array(found)), np.array(low))
-    cv2.line(out, (int(x), pad), (int(x), height - pad), _INK, 2)
-    _text(out, f"loss over learning rate; steepest at {found:.1e}", (pad, pad - 20), 16, _INK)
-    return out
+    x = Axis("learning rate", tuple(t for t in DECADES if rates[0] / 10 < t < rates[-1] * 10), True)
+    y = Axis("loss", ticks(low, high + 0.3 * (high - low)))
+    curves = [Curve("one batch", at, raw, LINE, 1), Curve("running mean", at, smooth, COLOURS[1])]
+    return draw_curves(x, y, curves, marks=[(found, f"steepest at {found:.1e}")])

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils import _pytree
 
 from poseact.run_config import Config
+from poseact.weights import Network, network
+
+_SUMS = "set_force_sum_reduction_for_comms"
 
 
 class Stopped(KeyboardInterrupt):
@@ -26,7 +29,8 @@ class Stopped(KeyboardInterrupt):
 def open_fabric(config: Config) -> Any:
     """Lightning Fabric, which carries device, precision and data parallelism.
 
-    ValueError if the batch normalisation of processes without GPUs is to be synchronised.
+    ValueError if the batch normalisation of processes without GPUs is to be synchronised, or if
+    they are to share weights with a torch that cannot do it.
     """
     try:
         from lightning_fabric import Fabric
@@ -54,6 +58,9 @@ def open_fabric(config: Config) -> Any:
     )
     if config.sync_batchnorm and fabric.device.type == "cpu":
         raise ValueError("sync_batchnorm needs GPUs; on CPUs each process normalises its own share")
+    sharded = isinstance(strategy, ModelParallelStrategy)
+    if sharded and fabric.device.type == "cpu" and not hasattr(FSDPModule, _SUMS):
+        raise ValueError("strategy fsdp on CPUs needs a newer torch (2.13 does); take auto")
     fabric.launch()
     return fabric
 
@@ -81,6 +88,13 @@ def _from_all(fabric: Any, value: Tensor) -> list[Tensor]:
     return found
 
 
+def sums_over(fabric: Any, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of numbers by name, of which each process has its portion; the same names in all."""
+    if fabric.world_size == 1:
+        return values
+    return dict(zip(values, fabric.all_reduce(torch.stack([*values.values()]), reduce_op="sum")))
+
+
 def same_buffers(fabric: Any, module: nn.Module) -> None:
     """The buffers of the first process in all: each tracks batch normalisation of its own share."""
     if fabric.world_size > 1:
@@ -100,10 +114,12 @@ def shard(fabric: Any, *modules: nn.Module) -> None:
     mesh = getattr(fabric.strategy, "device_mesh", None)
     for module in modules:
         if mesh is not None and not isinstance(module, FSDPModule):
+            for parameter in module.parameters():  # it refuses kernels with channels last
+                parameter.data = parameter.data.contiguous()
             sharded = fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=False)
             sharded.set_reshard_after_backward(False)
-            if fabric.device.type == "cpu":  # gloo's mean over processes is a sum (pytorch 162338)
-                sharded.set_force_sum_reduction_for_comms(True)
+            if fabric.device.type == "cpu":  # gloo's mean was a sum in some (pytorch issue 162338)
+                getattr(sharded, _SUMS)(True)
 
 
 def reshard(module: nn.Module) -> None:
@@ -112,22 +128,56 @@ def reshard(module: nn.Module) -> None:
         module.reshard()
 
 
-def whole(state: Any) -> Any:
+def whole(fabric: Any, state: Any) -> Any:
     """The state of a sharded module or optimiser with whole tensors; all processes must ask."""
-    return _pytree.tree_map_only(DTensor, lambda value: value.full_tensor(), state)
+    leaves, tree = _pytree.tree_flatten(state)
+    shards = [leaf for leaf in leaves if isinstance(leaf, DTensor)]
+    if not shards:
+        return state
+    world = fabric.world_size
+    everyone = gather(fabric, torch.cat([shard.to_local().flatten() for shard in shards]))
+    rows = [[len(part) for part in torch.arange(len(s)).chunk(world)] for s in shards]
+    rows = [[*each, *[0] * (world - len(each))] for each in rows]  # few rows: the last have none
+    sizes = [r[rank] * (s.numel() // len(s)) for rank in range(world) for r, s in zip(rows, shards)]
+    parts = everyone.split(sizes)
+    found = {
+        id(s): torch.cat(parts[number :: len(shards)]).view(s.shape)
+        for number, s in enumerate(shards)
+    }
+    return _pytree.tree_unflatten([found.get(id(leaf), leaf) for leaf in leaves], tree)
+
+
+def whole_network(fabric: Any, config: Config, model: nn.Module) -> Network:
+    """The network itself or, if it is sharded, a whole copy in eval mode; all must ask."""
+    if not isinstance(next(model.parameters()), DTensor):
+        return cast(Network, model)
+    copy = network(config.model).to(fabric.device)
+    copy.load_state_dict(whole(fabric, model.state_dict()))
+    return copy.eval()
 
 
 def fill(module: nn.Module, state: dict[str, Tensor]) -> None:
     """Load a whole state into a module, which may be sharded."""
     mine = module.state_dict()
-    module.load_state_dict({name: as_sharded(value, mine[name]) for name, value in state.items()})
+    module.load_state_dict({name: _divided(value, mine[name]) for name, value in state.items()})
 
 
-def as_sharded(value: Tensor, model: Tensor) -> Tensor:
+def fill_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+    """Load a whole state into an optimiser, whose parameters may be sharded."""
+    learning = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, values in state["state"].items():
+        for name, value in values.items():
+            if value.shape == learning[number].shape:
+                values[name] = _divided(value, learning[number])
+    optimizer.load_state_dict(state)
+
+
+def _divided(value: Tensor, model: Tensor) -> Tensor:
     """A whole tensor, divided as `model` is."""
     if not isinstance(model, DTensor):
         return value
-    return distribute_tensor(value.to(model.device), model.device_mesh, model.placements)
+    value, mesh = value.to(model.device), model.device_mesh
+    return distribute_tensor(value, mesh, model.placements, src_data_rank=None)  # all have it
 
 
 class Reached:
@@ -164,8 +214,8 @@ def _leaves(loss: Tensor) -> Iterable[Tensor]:
             continue
         seen.add(node)
         nodes += [following for following, _ in node.next_functions]
-        if hasattr(node, "variable"):
-            yield node.variable
+        if (leaf := getattr(node, "variable", None)) is not None:
+            yield leaf
 
 
 # ------------------------------------------------------------------------------- signals

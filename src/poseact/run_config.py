@@ -98,8 +98,8 @@ class Stage:
     validation: held-out data, never a test split, that the moving average of the weights is checked
     on every `check_every` steps: its `metric` on `validation_batches` batches of every part (the
     loss) or on as many records as they have samples, spread over the part (all others, see
-    `evaluate`). The best weights are kept as best.safetensors. early_stop: the stage ends after so
-    many checks in a row without a better one; 0 is never.
+    `evaluate`). The best weights are kept as best.safetensors. early_stop: the stage ends, with the
+    best weights, after so many checks in a row without a better one; 0 is never.
     accumulate: the batch is gone through in so many micro-batches, which takes less memory; only
     batch normalisation sees the difference.
     heatmap_weight: of a cross entropy on the heat maps that helps short schedules; it falls to zero

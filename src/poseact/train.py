@@ -10,14 +10,12 @@ import re
 import time
 import typing
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
@@ -42,21 +40,24 @@ from poseact.processes import (
     Reached,
     Stopped,
     anywhere,
-    as_sharded,
     deterministic,
     fill,
+    fill_optimizer,
     open_fabric,
     out_of_memory,
     reshard,
     same_buffers,
     shard,
+    sums_over,
     whole,
+    whole_network,
 )
 from poseact.run_config import AUGMENTS, Config, Mix, Stage, from_json, to_json
 from poseact.run_folder import Log, RunFolder, open_board, written_whole
+from poseact.starting import start
 from poseact.turns import Turns
 from poseact.types import Record, Sample
-from poseact.weights import Network, network
+from poseact.weights import Network
 
 __all__ = [
     "Clues",
@@ -113,7 +114,7 @@ def fit(
                 trainer.run(done - first if done > first else 0, first, state, board=board)
             done, state = last, None
         first = last
-    path, model = folder.path / "weights.safetensors", _whole(config, average.module)
+    path, model = folder.path / "weights.safetensors", whole_network(fabric, config, average.module)
     if fabric.is_global_zero:
         weights.save(path, model, config.card())
     return path
@@ -130,46 +131,6 @@ def _note(config: Config, path: Path) -> str:
         except ValueError:  # another run, which `claim` will say
             pass
     return to_json(config)
-
-
-def start(config: Config) -> Network:
-    """The network in training mode: fresh, or from `config.init`.
-
-    ValueError if those weights are of another network; what concerns actions may differ.
-    """
-    model = network(config.model)
-    if config.init is None:
-        return model.train()
-    given = weights.load(os.path.expandvars(config.init)).model
-    mine, theirs = asdict(model.config), asdict(given.config)
-    other = {name for name in mine.keys() | theirs if mine.get(name) != theirs.get(name)}
-    known, expected = given.state_dict(), model.state_dict()
-    odd = [n for n, v in known.items() if n not in expected or v.shape != expected[n].shape]
-    if odd or other - OF_ACTIONS:
-        raise ValueError(
-            f"{config.init} holds another network than the configuration asks for: "
-            f"{sorted(other - OF_ACTIONS) or odd[:3]} differ"
-        )
-    model.load_state_dict({**expected, **known})
-    if getattr(config.model, "replica", False) and not getattr(given.config, "replica", False):
-        typing.cast(Any, model).copy_replica()
-    return model.train()
-
-
-def _whole(config: Config, model: nn.Module) -> Network:
-    """The network itself or, if it is sharded, a whole copy in eval mode in every process."""
-    if not isinstance(model, FSDPModule):
-        return typing.cast(Network, model)
-    copy = network(config.model).to(next(model.parameters()).device)
-    copy.load_state_dict(whole(model.state_dict()))
-    return copy.eval()
-
-
-OF_ACTIONS = {
-    *("actions", "action_pyramids", "replica", "pose_features", "visual_features"),
-    *("sharpness", "pose_branch", "weighted_merge", "action_blocks"),
-}
-"""Settings in which a network may differ from the weights it starts from."""
 
 
 # ------------------------------------------------------------------------------- data
@@ -235,6 +196,19 @@ def _folder(mix: Mix, root: str) -> str:
 # ------------------------------------------------------------------------------- the loop
 
 
+class OfStage(nn.Module):
+    """The losses of a stage; Fabric takes apart what a module is called with, but not a stage."""
+
+    def __init__(self, objective: Objective, stage: Stage) -> None:
+        super().__init__()
+        self.objective, self.stage = objective, stage
+
+    def forward(
+        self, batch: dict[str, Sample] | Clues, progress: float, whole: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        return self.objective(batch, self.stage, progress, whole)
+
+
 class StageRun:
     """One stage of a run: its data, optimiser and steps."""
 
@@ -260,7 +234,7 @@ class StageRun:
         self.plateau, self.best = Plateau(self.stage), Best(self.stage)
         shard(fabric, objective, average.module)
         freeze(self.model, self.stage)
-        self.losses, self.objective = objective, fabric.setup_module(objective)
+        self.losses, self.objective = objective, fabric.setup_module(OfStage(objective, self.stage))
         self.optimizer = fabric.setup_optimizers(optimizer(self.model, self.stage))
 
     def _every_process_has_a_share(self) -> None:
@@ -291,7 +265,7 @@ class StageRun:
         """All steps from `done` on; `first` is the run's step at which the stage begins."""
         config, stage = self.config, self.stage
         if state is not None and state["stage"] == self.number:
-            self._load_optimizer(state["optimizer"])
+            fill_optimizer(self.optimizer, state["optimizer"])
             self.plateau.load(state.get("plateau", {}))
             self.best.load(state.get("best", {}))
         if done == 0:
@@ -348,7 +322,7 @@ class StageRun:
 
     def _cached(self, done: int) -> Iterator[Clues]:
         """Batches of `stage.cached` clips whose clues are computed here, once."""
-        part, model = self.batches.parts[0], _whole(self.config, self.model)
+        part, model = self.batches.parts[0], whole_network(self.fabric, self.config, self.model)
         count = -(-len(part.records) // part.count)
         clues: list[tuple[Tensor, ...]] = []
         action: list[Tensor] = []
@@ -403,13 +377,13 @@ class StageRun:
         for number in reversed(range(len(portions))):
             portion = self.fabric.to_device(portions[number])
             with self.fabric.no_backward_sync(self.objective, enabled=number > 0):
-                values = self.objective(portion, stage, step / stage.steps, whole)
+                values = self.objective(portion, step / stage.steps, whole)
                 total = reached.loss(values["total"], last=number == 0)
                 self.fabric.backward(total * world)  # which takes the mean of processes
             for name, value in values.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         reshard(self.losses)
-        seen = self._over_processes(sums)
+        seen = sums_over(self.fabric, sums)
         if not bool(torch.isfinite(seen["total"])):
             numbers = {name: float(value) for name, value in seen.items()}
             raise FloatingPointError(self._blame(step, f"a loss is not finite: {numbers}", _SLOWER))
@@ -428,15 +402,7 @@ class StageRun:
             return counts
         names = ["pose", "confidence", "heatmap", *(f"action {m.name}" for m in self.stage.mix)]
         mine = torch.tensor([float(counts.get(name, 0)) for name in names])
-        everyone = self.fabric.all_reduce(self.fabric.to_device(mine), reduce_op="sum")
-        return dict(zip(names, everyone))
-
-    def _over_processes(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each process has its portion of the losses; their sums."""
-        if self.fabric.world_size == 1:
-            return values
-        total = self.fabric.all_reduce(torch.stack([*values.values()]), reduce_op="sum")
-        return dict(zip(values, total))
+        return sums_over(self.fabric, dict(zip(names, self.fabric.to_device(mine))))
 
     def _attempt(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
         """A step; MemoryError names the batch that was too large."""
@@ -474,7 +440,7 @@ class StageRun:
         if self.validation is not None:
             score = self._held_out(self.validation)
             if self.best.check(score, total):
-                best = _whole(self.config, self.average.module)
+                best = whole_network(self.fabric, self.config, self.average.module)
                 if self.folder.writes:
                     weights.save(self.folder.path / "best.safetensors", best, self.config.card())
         if self.stage.schedule == "plateau":
@@ -484,7 +450,7 @@ class StageRun:
     def _held_out(self, batches: Turns) -> float:
         """The averaged weights on held-out data, in inference mode."""
         same_buffers(self.fabric, self.average)
-        model = _whole(self.config, self.average.module).eval()
+        model = whole_network(self.fabric, self.config, self.average.module).eval()
         if self.stage.metric != "loss":
             card = self.config.card()
             return held_out_score(model, card, batches.parts, self.stage, self.fabric)
@@ -508,16 +474,7 @@ class StageRun:
             "plateau": self.plateau.state(),
             "best": self.best.state(),
         }
-        self.folder.save_checkpoint(whole(state))
-
-    def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """Its state from a checkpoint, where tensors are whole; here they may be sharded."""
-        learning = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for number, values in state["state"].items():
-            for name, value in values.items():
-                if value.shape == learning[number].shape:
-                    values[name] = as_sharded(value, learning[number])
-        self.optimizer.load_state_dict(state)
+        self.folder.save_checkpoint(whole(self.fabric, state))
 
 
 _SLOWER = "Lower `lr` of stages[{number}] (or raise its `warmup`)"

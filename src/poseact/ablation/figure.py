@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from poseact.ablation.tables import FIGURE_ARMS, Found, exits
 from poseact.draw import Colour, _text, _text_px
+from poseact.plot import INK as _INK
+from poseact.plot import LINE as _LINE
+from poseact.plot import PAPER as _PAPER
+from poseact.plot import Axis, ticks
 
-_PAPER: Colour = (250, 250, 248)
-_INK: Colour = (32, 36, 44)
-_LINE: Colour = (214, 216, 220)
 _CUT: Colour = (214, 92, 54)
 _WHOLE: Colour = (40, 70, 130)
 _WIDE, _HIGH = 640, 480
@@ -23,18 +23,6 @@ _LETTER = 15.0
 
 Points = np.ndarray
 """(N, 3): cost, mean and spread of a number, one row a network."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What one axis of a panel shows, from its first to its last tick."""
-
-    label: str
-    ticks: tuple[float, ...]
-
-    def share(self, value: float) -> float:
-        """0 at the first tick, 1 at the last."""
-        return (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
 
 
 def draw_cost(found: Found) -> np.ndarray:
@@ -58,19 +46,6 @@ def _point(results: Sequence[dict], key: str) -> Points:
     values = [r[key] for r in results]
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     return np.array([[results[0]["multiply_adds"] / 1e6, np.mean(values), spread]])
-
-
-def ticks(low: float, high: float, *, about: int = 5) -> tuple[float, ...]:
-    """Round numbers, `about` many, the first not above low and the last not below high.
-
-    >>> ticks(7.2, 25.7)
-    (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
-    """
-    raw = max(high - low, 1e-9) / about
-    unit = 10.0 ** np.floor(np.log10(raw))
-    step = unit * next(m for m in (1, 2, 5, 10) if m * unit >= raw * 0.999)
-    first, last = np.floor(low / step), np.ceil(high / step)
-    return tuple(float(step * i) for i in np.arange(first, max(last, first + 1) + 1))
 
 
 def _panel(label: str, cut: Points, whole: Points) -> np.ndarray:
