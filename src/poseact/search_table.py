@@ -167,7 +167,9 @@ def compare(
             Row(
                 entry.name,
                 parameters(entry.build()),
-                *(tuple(score[i] for score in scores if i < len(score)) for i in range(3)),
+                tuple(score[0] for score in scores),
+                tuple(score[1] for score in scores) if copies else (),
+                tuple(score[2] for score in scores) if copies else (),
                 shared.get(entry.genotype) if entry.genotype else None,
             )
         )
