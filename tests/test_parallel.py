@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
+import itertools
 import json
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -76,16 +78,20 @@ RECORDS = [record(i) for i in range(11)]
 
 @pytest.fixture(autouse=True)
 def noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch)
+
+
+def stand_in(patch: pytest.MonkeyPatch) -> None:
     """The data, and batch normalisation that stands still: it sees only its own process."""
-    monkeypatch.setattr(train.data, "load", lambda *_, **__: RECORDS)
+    patch.setattr(train.data, "load", lambda *_, **__: RECORDS)
+    patch.setattr(train, "freeze", all_norms_frozen)
 
-    def frozen(model: Any, stage: Stage) -> None:
-        freeze(model, stage)
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
 
-    monkeypatch.setattr(train, "freeze", frozen)
+def all_norms_frozen(model: Any, stage: Stage) -> None:
+    freeze(model, stage)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def small(tiny_config: SPNetConfig, **changes: Any) -> Config:
@@ -126,33 +132,65 @@ def same_weights(a: Path, b: Path) -> None:
         torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
-def in_two_processes(work: Callable[[int], None]) -> None:
-    """Run `work(rank)` in two forked processes of one group; both must end well."""
-    cv2.setNumThreads(1)
+def in_two_processes(work: Callable[..., None], *args: Any) -> None:
+    """Run `work(rank, *args)` in two new interpreters of one group; both must end well."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-
-    def begin(rank: int) -> None:
-        os.environ.update(
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=str(port),
-            WORLD_SIZE="2",
-            LOCAL_RANK=str(rank),
-            NODE_RANK="0",
-        )
-        work(rank)
-
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=begin, args=(rank,), daemon=True) for rank in range(2)]
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_begin, args=(rank, port, work, *args), daemon=True)
+        for rank in range(2)
+    ]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(100)
+        process.join(200)
     ended = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
     assert ended == [0, 0]
+
+
+def _begin(rank: int, port: int, work: Callable[..., None], *args: Any) -> None:
+    faulthandler.dump_traceback_later(180)  # where it hangs, if it does
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        WORLD_SIZE="2",
+        LOCAL_RANK=str(rank),
+        NODE_RANK="0",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(patch)
+        patch.setattr(torch.distributed, "destroy_process_group", lambda *_: None)
+        work(rank, *args)
+
+
+@contextlib.contextmanager
+def breaks_at(step: int) -> Iterator[None]:
+    """Ctrl-C at a step of a stage."""
+    whole = StageRun.step
+
+    def breaks(self: StageRun, batch: Any, number: int) -> Any:
+        if number == step:
+            raise KeyboardInterrupt
+        return whole(self, batch, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StageRun, "step", breaks)
+        yield
+
+
+@contextlib.contextmanager
+def always_worse() -> Iterator[None]:
+    """Every check on held-out data finds a greater loss than the one before."""
+    losses = itertools.count()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "held_out_loss", lambda *_, **__: float(next(losses)))
+        yield
 
 
 # ------------------------------------------------------------------------------- one process
@@ -234,45 +272,13 @@ def test_without_gpus_batch_normalisation_is_not_synchronised(tiny_config: SPNet
 # ------------------------------------------------------------------------------- two processes
 
 
-def test_two_processes_are_one(
-    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_are_one(tiny_config: SPNetConfig, tmp_path: Path) -> None:
     """Loss curve, weights, checks on held-out data and scores; and a run of two goes on as one."""
     one = small(tiny_config)
     two = replace(one, devices=2)
     alone = train.fit(one, tmp_path / "one", workers=1)
-    model, card = weights.load(alone)
-    fabric = open_fabric(one)
-    scores = score_records(model, card, RECORDS, fabric)
-    held = Turns(HELD_OUT, train.open_parts(HELD_OUT, 1.0, 1), PA17, size=(64, 64))
-    loss = held_out_loss(Objective(model), held, STAGE, fabric)
-    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda *_: None)
-
-    def work(rank: int) -> None:
-        train.fit(two, tmp_path / "two", workers=1)
-        fabric = open_fabric(two)
-        assert fabric.world_size == 2 and fabric.global_rank == rank
-        for number in (0, 1, 7):  # none, only in the first, one more there
-            rows = torch.arange(number)[rank::2, None].double()
-            assert sorted(gather(fabric, rows).flatten().tolist()) == list(range(number))
-        assert score_records(model, card, RECORDS, fabric) == pytest.approx(scores, rel=1e-6)
-        found = held_out_loss(Objective(model), held, STAGE, fabric)
-        assert found == pytest.approx(loss, rel=1e-6)
-        step = StageRun.step
-
-        def breaks(self: StageRun, batch: Any, number: int) -> Any:
-            if number == 3:
-                raise KeyboardInterrupt
-            return step(self, batch, number)
-
-        StageRun.step = breaks  # type: ignore[method-assign]
-        with pytest.raises(KeyboardInterrupt):
-            train.fit(two, tmp_path / "broken", workers=1)
-        too_many = replace(two, stages=(replace(STAGE, mix=MIX[2:]),))
-        with pytest.raises(ValueError, match="2 processes share a batch .* 1 samples"):
-            train.fit(too_many, tmp_path / f"too many {rank}", workers=1)
-
-    in_two_processes(work)
+    scores, loss = _scores_and_loss(alone, open_fabric(one))
+    in_two_processes(_one_of_two, tmp_path, two, scores, loss)
     same_curve(tmp_path / "one", tmp_path / "two")
     same_weights(alone, tmp_path / "two" / "weights.safetensors")
     same_weights(tmp_path / "one" / "best.safetensors", tmp_path / "two" / "best.safetensors")
@@ -280,6 +286,32 @@ def test_two_processes_are_one(
     resumed = train.fit(one, tmp_path / "broken", resume=True, workers=1)
     same_curve(tmp_path / "one", tmp_path / "broken")
     same_weights(alone, resumed)
+
+
+def _scores_and_loss(path: Path, fabric: Any) -> tuple[dict[str, Any], float]:
+    model, card = weights.load(path)
+    held = Turns(HELD_OUT, train.open_parts(HELD_OUT, 1.0, 1), PA17, size=(64, 64))
+    loss = held_out_loss(Objective(model), held, STAGE, fabric)
+    return score_records(model, card, RECORDS, fabric), loss
+
+
+def _one_of_two(
+    rank: int, folder: Path, config: Config, scores: dict[str, Any], loss: float
+) -> None:
+    train.fit(config, folder / "two", workers=1)
+    fabric = open_fabric(config)
+    assert fabric.world_size == 2 and fabric.global_rank == rank
+    for number in (0, 1, 7):  # none, only in the first, one more there
+        rows = torch.arange(number)[rank::2, None].double()
+        assert sorted(gather(fabric, rows).flatten().tolist()) == list(range(number))
+    found = _scores_and_loss(folder / "one" / "weights.safetensors", fabric)
+    assert found[0] == pytest.approx(scores, rel=1e-6)
+    assert found[1] == pytest.approx(loss, rel=1e-6)
+    with breaks_at(3), pytest.raises(KeyboardInterrupt):
+        train.fit(config, folder / "broken", workers=1)
+    too_many = replace(config, stages=(replace(STAGE, mix=MIX[2:]),))
+    with pytest.raises(ValueError, match="2 processes share a batch .* 1 samples"):
+        train.fit(too_many, folder / f"too many {rank}", workers=1)
 
 
 def shards_are_exact(fabric: Any, tiny_config: SPNetConfig) -> None:
@@ -313,9 +345,7 @@ def only_the_first_speaks(path: Path) -> None:
     assert ("stopped after step 3" in said.getvalue()) == first
 
 
-def test_sharded_processes_are_one(
-    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sharded_processes_are_one(tiny_config: SPNetConfig, tmp_path: Path) -> None:
     """FSDP: the same curve and weights, and whole checkpoints: runs go on as one, or sharded.
 
     Stills and clips take turns, so that momentum must leave the heads alone in every other step;
@@ -329,41 +359,13 @@ def test_sharded_processes_are_one(
     poses = replace(stage, steps=3, check_every=1, early_stop=1)  # of three the first is the best
     cached = replace(STAGE, mix=MIX[1:2], trains="actions", cached=5, steps=3, validation=())
     heads = replace(one, stages=(poses, cached), log_every=1, clip_gradient=0.0)
-    checks: list[float] = []
-
-    def worse(*_: Any, **__: Any) -> float:
-        checks.append(float(len(checks)))
-        return checks[-1]
-
-    with monkeypatch.context() as planted:
-        planted.setattr(train, "held_out_loss", worse)
+    with always_worse():
         of_heads = train.fit(heads, tmp_path / "heads", workers=1)
-    checks.clear()
-    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda *_: None)
-    step = StageRun.step
-
-    def breaks(self: StageRun, batch: Any, number: int) -> Any:
-        if number == 4:
-            raise KeyboardInterrupt
-        return step(self, batch, number)
-
-    monkeypatch.setattr(StageRun, "step", breaks)
     for name in ("begun", "sharded"):
-        with pytest.raises(KeyboardInterrupt):
+        with breaks_at(4), pytest.raises(KeyboardInterrupt):
             train.fit(one, tmp_path / name, workers=1)
-
-    def work(rank: int) -> None:
-        with pytest.raises(KeyboardInterrupt):
-            train.fit(two, tmp_path / "broken", workers=1)
-        StageRun.step = step  # type: ignore[method-assign]
-        path = train.fit(two, tmp_path / "sharded", resume=True, workers=1)
-        train.held_out_loss = worse
-        train.fit(replace(heads, devices=2, strategy="fsdp"), tmp_path / "two heads", workers=1)
-        shards_are_exact(open_fabric(two), tiny_config)
-        only_the_first_speaks(path)
-
-    in_two_processes(work)
-    monkeypatch.setattr(StageRun, "step", step)
+    two_heads = replace(heads, devices=2, strategy="fsdp")
+    in_two_processes(_one_of_two_sharded, tmp_path, two, two_heads, tiny_config)
     same_curve(tmp_path / "heads", tmp_path / "two heads", lines=5)
     same_weights(of_heads, tmp_path / "two heads/weights.safetensors")
     one_s, sharded = (
@@ -377,3 +379,15 @@ def test_sharded_processes_are_one(
         same_curve(tmp_path / "one", tmp_path / name, lines=3)
         same_weights(alone, path)
         same_weights(tmp_path / "one/best.safetensors", tmp_path / name / "best.safetensors")
+
+
+def _one_of_two_sharded(
+    rank: int, folder: Path, config: Config, heads: Config, tiny_config: SPNetConfig
+) -> None:
+    with breaks_at(4), pytest.raises(KeyboardInterrupt):
+        train.fit(config, folder / "broken", workers=1)
+    path = train.fit(config, folder / "sharded", resume=True, workers=1)
+    with always_worse():
+        train.fit(heads, folder / "two heads", workers=1)
+    shards_are_exact(open_fabric(config), tiny_config)
+    only_the_first_speaks(path)

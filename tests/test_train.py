@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -286,6 +287,15 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
         assert torch.equal(value, resumed[name]), name
 
 
+@pytest.fixture()
+def keyboard() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell starts what it puts into the background without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
 def test_a_second_signal_acts_as_always() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Interrupts() as interrupts:
