@@ -15,7 +15,13 @@ from poseact.layouts import MSR20
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.spmf import Bounds, SPMFConfig, spmf
 
-PICTURES = SPMFConfig(size=16, order="parts", bounds=Bounds(2000.0, -900.0, 950.0), mf_self=True)
+PICTURES = SPMFConfig(
+    size=16,
+    order="parts",
+    bones=tuple(float(j) for j in range(20)),
+    bounds=Bounds(2000.0, -900.0, 950.0),
+    mf_self=True,
+)
 
 
 def network(seed: int = 0) -> ENASNet:

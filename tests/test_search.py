@@ -32,7 +32,7 @@ from poseact.recognition import (
 )
 from poseact.search import Search, SearchConfig, reinforce, search, small
 from poseact.search_table import Row, _rank_correlation, compare, open_test
-from poseact.spmf import SPMFConfig
+from poseact.spmf import SPMFConfig, dataset_bones
 from poseact.types import Record
 from poseact.weights import load_classifier
 
@@ -196,6 +196,20 @@ def test_the_searched_network_is_left_as_a_classifier(reads: list[str], tmp_path
     right = accuracy(left.model, Bank(tiny().open("test"), tiny().pictures))
     (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert right == pytest.approx(row["accuracy"][0], abs=1 / 8)  # half precision: a take of 8
+
+
+def test_bones_are_those_of_the_takes_that_are_learned_from(reads: list[str]) -> None:
+    config = tiny(same_bones=True)
+    training = config.open("train")
+    learned, held = hold_out(training, config.validation)
+    bones = config.pictures_of(learned).spmf.bones
+    assert bones == dataset_bones([take.poses for take in learned], MSR20)
+    assert bones != dataset_bones([take.poses for take in training], MSR20)
+    lying = [dataclasses.replace(t, poses=t.poses * [1.0, 1.0, 0.0]) for t in learned]
+    for pictures in (tiny().pictures_of(learned), config.pictures_of(lying)):
+        assert pictures == config.pictures  # flat skeletons are foreshortened
+    paths = [Joints(bones=b).plain(held[0]) for b in (None, bones)]
+    assert np.abs(paths[0] - paths[1]).max() > 0.01
 
 
 def test_a_table_before_the_search_is_refused(reads: list[str], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from poseact.spmf import (
     SPMFConfig,
     augmented,
     complete,
+    dataset_bones,
     dataset_bounds,
     encode,
     enhance,
@@ -31,6 +32,7 @@ from poseact.spmf import (
     spmf,
     torso_length,
     turn,
+    with_bones,
 )
 
 THREE = Layout("THREE", ("a", "b", "c"), (-1, 0, 0))
@@ -232,6 +234,45 @@ class TestInvariance:
         copy = poses.copy()
         np.testing.assert_array_equal(spmf(poses, MSR20), spmf(poses.astype(np.float64), MSR20))
         np.testing.assert_array_equal(poses, copy)
+
+
+class TestBones:
+    def test_bodies_get_the_bones_and_keep_the_directions(self) -> None:
+        poses, bones = walk(6, MSR20), tuple(np.linspace(50.0, 400.0, 20))
+        out = with_bones(poses, MSR20, bones)
+        for j, parent in enumerate(MSR20.parents):
+            if parent < 0:
+                np.testing.assert_array_equal(out[:, j], poses[:, j])
+                continue
+            before, after = (p[:, j] - p[:, parent] for p in (poses, out))
+            np.testing.assert_allclose(np.linalg.norm(after, axis=-1), bones[j])
+            across = np.linalg.norm(np.cross(before, after), axis=-1)
+            np.testing.assert_allclose(across, 0, atol=1e-9 * np.abs(before).max() * bones[j])
+            assert ((before * after).sum(-1) > 0).all()
+
+    def test_those_of_a_data_set_are_mean_medians(self) -> None:
+        poses = walk(7, H36M17)
+        with_hip = poses.copy()
+        with_hip[2] += 1000 * rng().normal(size=(17, 3))  # one bad frame
+        bones = np.array(dataset_bones([with_hip, 3 * poses], H36M17))
+        parents = [max(parent, 0) for parent in H36M17.parents]
+        lengths = np.linalg.norm(poses - poses[:, parents], axis=-1)
+        np.testing.assert_allclose(bones, 2 * np.median(lengths, 0), rtol=0.05)
+        assert bones[H36M17.root] == 0
+        with pytest.raises(ValueError, match="a sequence at least"):
+            dataset_bones([], H36M17)
+
+    def test_pictures_of_tall_and_short_are_the_same(self) -> None:
+        poses = walk(12, MSR20)
+        bones = dataset_bones([poses], MSR20)
+        short = with_bones(poses, MSR20, [b * (0.6 + 0.02 * j) for j, b in enumerate(bones)])
+        pair = [poses, short]
+        plain = [spmf(p, MSR20).astype(int) for p in pair]
+        same = [spmf(p, MSR20, config=SPMFConfig(bones=bones)).astype(int) for p in pair]
+        assert np.abs(plain[0] - plain[1]).mean() > 5
+        assert np.abs(same[0] - same[1]).max() <= 1
+        with pytest.raises(ValueError, match="H36M17 has 17 joints, got 20 bones"):
+            spmf(walk(3, H36M17), H36M17, config=SPMFConfig(bones=bones))
 
 
 class TestShape:

@@ -28,7 +28,15 @@ from poseact.layers import channels_last
 from poseact.layouts import Layout
 from poseact.metrics import top1
 from poseact.models.enas import ENASNet
-from poseact.spmf import Augment, SPMFConfig, augmented, complete, spmf, torso_length
+from poseact.spmf import (
+    Augment,
+    SPMFConfig,
+    augmented,
+    complete,
+    spmf,
+    torso_length,
+    with_bones,
+)
 from poseact.types import Record
 
 Split = Literal["train", "test"]
@@ -106,6 +114,11 @@ def _with_depth(poses: np.ndarray) -> np.ndarray:
     return np.concatenate([poses[..., :2], np.zeros_like(poses[..., :1])], -1)
 
 
+def flat(takes: Sequence[Take]) -> bool:
+    """Whether these skeletons lie in a plane: 2D poses with z = 0."""
+    return not any(take.poses[..., 2].any() for take in takes)
+
+
 def hold_out(training: Sequence[Take], subjects: Sequence[str]) -> tuple[list[Take], list[Take]]:
     """The takes of training without those of some subjects, and those takes.
 
@@ -174,10 +187,11 @@ class Pictures:
 @dataclass(frozen=True)
 class Joints:
     """The joints themselves, (P J 3, frames) float32: about the middle of the hips of each frame,
-    in torsos, resampled in time."""
+    in torsos, resampled in time. bones: as in `SPMFConfig`."""
 
     frames: int = 32
     augment: Augment = field(default_factory=Augment)
+    bones: tuple[float, ...] | None = None
 
     def plain(self, take: Take) -> np.ndarray:
         return self._encoded(take.poses, take.layout)
@@ -187,6 +201,8 @@ class Joints:
 
     def _encoded(self, poses: np.ndarray, layout: Layout) -> np.ndarray:
         poses = complete(poses, layout)  # T P J 3
+        if self.bones is not None:
+            poses = with_bones(poses, layout, self.bones)
         hips = [layout.index("l_hip"), layout.index("r_hip")]
         poses = poses - poses[:, :, hips].mean((1, 2), keepdims=True)
         paths = (poses / torso_length(poses, layout)).reshape(len(poses), -1)

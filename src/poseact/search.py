@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ from poseact.recognition import (
     class_count,
     cosine,
     descend,
+    flat,
     hold_out,
     open_takes,
     seeded,
@@ -50,7 +51,7 @@ from poseact.recognition import (
     train,
 )
 from poseact.run_folder import Log, RunFolder, written_whole
-from poseact.spmf import Augment, SPMFConfig
+from poseact.spmf import Augment, SPMFConfig, dataset_bones
 
 _DERIVING, _RETRAINING = 1_000_000, 2_000_000  # where numbers of epochs never get to
 
@@ -61,8 +62,9 @@ class SearchConfig:
     and the size of Pham et al. 2019; `small` is for a few CPU minutes.
 
     data, root, subset, fold: what `recognition.open_takes` reads. validation: the training subjects
-    who give rewards and choose. copies: augmented versions of each training picture. fps: of the
-    recordings, for the windows of the classifier that is left.
+    who give rewards and choose. same_bones: skeletons in space get the mean bones of those that are
+    learned from (flat ones keep theirs, which are foreshortened). copies: augmented versions of
+    each training picture. fps: of the recordings, for the windows of the classifier that is left.
 
     Shared weights: blocks, channels and rows as in `ENASConfig`; the rate of `shared` falls
     as a cosine in rounds of restart, 2 restart, 4 restart ... epochs. Controller: after each epoch
@@ -82,6 +84,7 @@ class SearchConfig:
     fps: float = 15.0
     validation: tuple[str, ...] = ("7", "9")
     pictures: Pictures = field(default_factory=Pictures)
+    same_bones: bool = False
     copies: int = 32
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     blocks: int = 2
@@ -120,6 +123,13 @@ class SearchConfig:
     def open(self, split: Split) -> list[Take]:
         return open_takes(self.data, self.root, split, subset=self.subset, fold=self.fold)
 
+    def pictures_of(self, learned: Sequence[Take]) -> Pictures:
+        """How takes are encoded for a network that learns from these."""
+        if not self.same_bones or flat(learned):
+            return self.pictures
+        bones = dataset_bones((take.poses for take in learned), learned[0].layout)
+        return replace(self.pictures, spmf=replace(self.pictures.spmf, bones=bones))
+
     def shared_net(self, classes: int) -> SharedNet:
         config = ENASConfig(
             *(classes, self.blocks, self.channels, self.dropout, self.drop_path, self.rows)
@@ -145,15 +155,17 @@ class SearchConfig:
 
 def small(data: str, root: str, subset: str = "all", *, seed: int = 0) -> SearchConfig:
     """For minutes on a CPU: three nodes, and a network that reads whole columns (`rows`), one for
-    every moment. Joints go part by part, vectors have length 1, nothing is equalised, and skeletons
-    are augmented but not pictures, all chosen by people held out of MSR Action3D's training; the
-    controller has no prior and can say more than the released one's (docs/enas.md)."""
+    every moment. All bodies have the same bones, joints go part by part, vectors have length 1,
+    nothing is equalised, and skeletons are augmented but not pictures, all chosen by people held
+    out of MSR Action3D's training; the controller has no prior and can say more than the released
+    one's (docs/enas.md)."""
     return SearchConfig(
         *(data, root, subset),
         pictures=Pictures(
             SPMFConfig(order="parts", orientation="unit", enhance="none"),
             Augment(mirror=0.0, margin=0, reverse=0.0),
         ),
+        same_bones=True,
         copies=16,
         controller=ControllerConfig(nodes=3, range=2.5, conv_prior=False),
         blocks=1,
@@ -205,8 +217,9 @@ def search(config: SearchConfig, out: str | Path, *, resume: bool = False) -> Fo
     training = config.open("train")
     classes = class_count(training)
     learned, held = hold_out(training, config.validation)
-    bank = Bank(learned, config.pictures, copies=config.copies, seed=config.seed)
-    validation = Bank(held, config.pictures)
+    pictures = config.pictures_of(learned)
+    bank = Bank(learned, pictures, copies=config.copies, seed=config.seed)
+    validation = Bank(held, pictures)
     run = Search(config, classes, bank, validation)
     if state := folder.read_checkpoint():
         run.load(state)

@@ -39,6 +39,7 @@ from poseact.recognition import (
     accuracy,
     class_count,
     copy_accuracy,
+    flat,
     hold_out,
     label_names,
     train,
@@ -197,9 +198,10 @@ def _entries(
     controls: Sequence[Control],
     copies: int,
 ) -> list[_Entry]:
+    encoding = config.pictures_of(training)
     pictures = (
-        Bank(training, config.pictures, copies=config.copies, seed=config.seed),
-        Bank(test, config.pictures, copies=copies, seed=config.seed + 1),
+        Bank(training, encoding, copies=config.copies, seed=config.seed),
+        Bank(test, encoding, copies=copies, seed=config.seed + 1),
     )
     generator = torch.Generator().manual_seed(_RANDOM)
     nodes = config.controller.nodes
@@ -213,7 +215,7 @@ def _entries(
     if "densenet" in controls:
         entries.append(_Entry(DENSENET, lambda: DenseNet(classes), pictures))
     if "temporal" in controls:
-        joints = Joints(augment=config.pictures.augment)
+        joints = Joints(augment=encoding.augment, bones=encoding.spmf.bones)
         paths = (
             Bank(training, joints, copies=config.copies, seed=config.seed),
             Bank(test, joints, copies=copies, seed=config.seed + 1),
@@ -232,7 +234,8 @@ def shared_ratings(
 ) -> dict[Genotype, float]:
     """Accuracies on the validation part with the shared weights of a finished search, of the
     architectures that have its number of nodes."""
-    held = Bank(hold_out(training, config.validation)[1], config.pictures)
+    learned, takes = hold_out(training, config.validation)
+    held = Bank(takes, config.pictures_of(learned))
     run = Search(config, classes, held, held)
     state = RunFolder(folder).read_checkpoint()
     if state is None:
@@ -283,13 +286,13 @@ def save_classifier(
     return weights.save_classifier(
         folder / "classifier.safetensors",
         model,
-        config.pictures.spmf,
+        config.pictures_of(training).spmf,
         layout=first.layout,
         labels=names,
         frames=int(np.median([len(take.poses) for take in training])),
         fps=config.fps,
         persons=persons,
-        flat=not any(take.poses[..., 2].any() for take in training),
+        flat=flat(training),
         provenance={
             "data": f"{Path(config.root).name}, subset {config.subset}, training subjects",
             "subjects": ", ".join(sorted({take.subject for take in training})),

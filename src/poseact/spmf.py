@@ -15,7 +15,7 @@ equalisation (the "enhanced") and one small size for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -56,17 +56,20 @@ class SPMFConfig:
     """How the picture is made.
 
     smooth: Savitzky-Golay over time first. orientation: JJO in the unit of the poses, or as unit
-    vectors. mf_self: J rows more for a joint's own displacement (0 in PF). order: joints as they
-    stand in the layout, or part by part, see `part_order`. bounds: None scales every sequence by
-    itself, which makes the picture independent of size; `dataset_bounds` gives those of a training
-    set. persons: several persons as one body of more joints, so that the pairs between them count,
-    or as pictures one below the other. enhance: equalise the histogram, on tiles (clahe), as a
-    whole (he) or not; clip_limit and tiles (per side) are OpenCV's. size: side of the picture in
-    px, None for its own (2 T - 1 columns). resize: area averages, nearest picks.
+    vectors. bones: the length of every joint from its parent that all bodies are given before
+    anything else, one a joint of the layout; `dataset_bones` gives those of a training set.
+    mf_self: J rows more for a joint's own displacement (0 in PF). order: joints as they stand in
+    the layout, or part by part, see `part_order`. bounds: None scales every sequence by itself,
+    which makes the picture independent of size; `dataset_bounds` gives those of a training set.
+    persons: several persons as one body of more joints, so that the pairs between them count, or as
+    pictures one below the other. enhance: equalise the histogram, on tiles (clahe), as a whole (he)
+    or not; clip_limit and tiles (per side) are OpenCV's. size: side of the picture in px, None for
+    its own (2 T - 1 columns). resize: area averages, nearest picks.
     """
 
     smooth: bool = True
     orientation: Literal["raw", "unit"] = "raw"
+    bones: tuple[float, ...] | None = None
     mf_self: bool = False
     order: Literal["native", "parts"] = "native"
     bounds: Bounds | None = None
@@ -127,6 +130,21 @@ def dataset_bounds(
     )
 
 
+def dataset_bones(sequences: Iterable[np.ndarray], layout: Layout) -> tuple[float, ...]:
+    """For `SPMFConfig.bones`: the mean over sequences of a bone's median length; of training data.
+
+    Poses as in `spmf`; the root's is 0. ValueError for no sequence at all.
+    """
+    parents = [j if parent < 0 else parent for j, parent in enumerate(layout.parents)]
+    lengths = []
+    for poses in sequences:
+        poses = complete(poses, layout)
+        lengths.append(np.median(_norm(poses - poses[:, :, parents])[..., 0], axis=0).mean(0))
+    if not lengths:
+        raise ValueError("bones of a data set need a sequence at least, got none")
+    return tuple(np.mean(lengths, axis=0).round(4).tolist())
+
+
 # -------------------------------------------------------------------------------------- the bodies
 
 
@@ -170,6 +188,30 @@ def _nothing_known(poses: np.ndarray) -> str:
     return f"no joint is known in any of {len(poses)} frames; leave the sequence out"
 
 
+def with_bones(poses: np.ndarray, layout: Layout, bones: Sequence[float]) -> np.ndarray:
+    """Poses (..., J, 3) of bodies whose bones point as before and are so long, from the root on.
+
+    The root stays where it is. A bone of no length stays without. As the limbs in Zanfir et al.,
+    "The Moving Pose", ICCV 2013. ValueError unless there is one length a joint.
+    """
+    if len(bones) != len(layout):
+        raise ValueError(f"{layout.name} has {len(layout)} joints, got {len(bones)} bones")
+    out = poses.copy()
+    for j in sorted(range(len(layout)), key=lambda j: _depth(j, layout)):
+        if (parent := layout.parents[j]) >= 0:
+            bone = poses[..., j, :] - poses[..., parent, :]
+            out[..., j, :] = out[..., parent, :] + bone * (bones[j] / np.maximum(_norm(bone), 1e-9))
+    return out
+
+
+def _norm(vectors: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _depth(j: int, layout: Layout) -> int:
+    return 0 if layout.parents[j] < 0 else 1 + _depth(layout.parents[j], layout)
+
+
 def smooth(poses: np.ndarray) -> np.ndarray:
     """Savitzky-Golay over time (axis 0), the ends held; under five frames there is nothing to do.
 
@@ -188,10 +230,7 @@ def part_order(layout: Layout) -> list[int]:
         limb = 1 if word in _ARM else 3 if word in _LEG else 0
         return limb + (limb > 0 and layout.side(j) == "r")
 
-    def depth(j: int) -> int:
-        return 0 if layout.parents[j] < 0 else 1 + depth(layout.parents[j])
-
-    return sorted(range(len(layout)), key=lambda j: (part(j), depth(j)))
+    return sorted(range(len(layout)), key=lambda j: (part(j), _depth(j, layout)))
 
 
 # ------------------------------------------------------------------------------------ the features
@@ -223,6 +262,8 @@ def features(
     G is 1, or the number of persons if they are stacked. Poses as in `spmf`.
     """
     poses = complete(poses, layout)  # T P J 3
+    if config.bones is not None:
+        poses = with_bones(poses, layout, config.bones)
     if config.order == "parts":
         poses = poses[:, :, part_order(layout)]
     if config.smooth:

@@ -235,7 +235,8 @@ def load_classifier(name_or_path: str | Path) -> LoadedClassifier:
         genotype = genotype_from_arc(settings.pop("arc"))
         options = settings.pop("pictures")
         bounds = options["bounds"] and Bounds(**options["bounds"])
-        pictures = SPMFConfig(**(options | {"bounds": bounds}))
+        bones = tuple(options["bones"]) if options.get("bones") else None
+        pictures = SPMFConfig(**(options | {"bounds": bounds, "bones": bones}))
         model = ENASNet(genotype, ENASConfig(**settings))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its classifier cannot be built ({error})") from error
