@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from poseact.data import nobody
+from poseact.data.check import check
 from poseact.data.dataset import make_sample, stack
 from poseact.layouts import PA16, PA17
 from poseact.models.spnet import SPNet
@@ -72,3 +73,13 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         nobody.load(tmp_path)
     with pytest.raises(ValueError, match="splits are"):
         nobody.load(tmp_path, "other")
+
+
+def test_the_check_judges_their_pictures_alone(tmp_path: Path) -> None:
+    root = places(tmp_path / "views")
+    records = {split: nobody.load(root, split) for split in nobody.SPLITS}
+    assert check(records).faults == ()
+    first = next(iter(records["train"]))
+    (root / str(first.source)).write_bytes(b"no picture")
+    (fault,) = check(records).faults
+    assert (fault.kind, fault.count) == ("picture unreadable", 1)

@@ -11,13 +11,14 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from poseact.camera import distort
+from poseact.data.nobody import FAR_PX
 from poseact.geometry import box_around
 from poseact.layouts import Layout, convert
 from poseact.types import NO_ACTION, Camera, Record
@@ -208,6 +209,8 @@ def _look_at(record: Record, split: str, i: int, state: _State, *, read: bool) -
     if wrong:
         state.add("labels of the wrong shape", f"{where} {wrong}")
         return  # nothing below would make sense of it
+    if (record.xy == FAR_PX).all():  # nobody is in it: nothing to judge but the picture
+        record = replace(record, xy=np.full_like(record.xy, np.nan), action=NO_ACTION)
     _look_for_twins(record, split, i, state)
     for kind in _label_faults(record, where, state):
         state.add(kind, where)
