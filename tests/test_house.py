@@ -27,7 +27,7 @@ FLOORS = [
     {"ablation"},
     {"demo", "doctor", "predict_files", "lift_files", "lift_command", "console"}
     | {"data_commands", "search_command", "own_clips", "own_actions"}
-    | {"detectors", "unified", "unified_command"},
+    | {"detectors", "unified", "unified_command", "lifted_actions"},
     {"cli", "__init__", "__main__"},
 ]
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

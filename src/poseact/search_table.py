@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -277,9 +278,15 @@ class _Tested:
 
 
 def save_classifier(
-    config: SearchConfig, model: ENASNet, training: Sequence[Take], folder: Path
+    config: SearchConfig,
+    model: ENASNet,
+    training: Sequence[Take],
+    folder: Path,
+    *,
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """classifier.safetensors, half precision: for `weights.load_classifier`."""
+    """classifier.safetensors, half precision: for `weights.load_classifier`. also: more of what it
+    learned from, for the card."""
     first = training[0]
     persons = first.poses.shape[1]
     names = sbu.ACTIONS if persons > 1 else label_names(config.data, config.root, config.subset)
@@ -296,6 +303,7 @@ def save_classifier(
         provenance={
             "data": f"{Path(config.root).name}, subset {config.subset}, training subjects",
             "subjects": ", ".join(sorted({take.subject for take in training})),
+            **also,
         },
         half=True,
     )
