@@ -106,6 +106,16 @@ def test_a_video_gives_a_line_and_a_picture_for_every_frame(
     assert "data:video/mp4" in (out / "dance.html").read_text()
 
 
+def test_the_forms_of_other_programs(weights: Path, clip: Path, out: Path) -> None:
+    args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
+    assert main([*map(str, args), "--coco", "--openpose", "--trc"]) == 0
+    frames = {f"dance_{n:012d}_keypoints.json" for n in range(3)}
+    others = {"dance.jsonl", "dance_coco.json", "dance_openpose", "dance.trc"}
+    assert files(out) == others | frames
+    assert main([*map(str, args), "--openpose"]) == 0  # again: its own folder is replaced
+    assert files(out) == others | frames
+
+
 def test_no_video_and_limit_and_box(weights: Path, clip: Path, out: Path) -> None:
     args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
     assert main([str(a) for a in [*args, "--box", 5, 5, 65, 55]]) == 0

@@ -16,7 +16,8 @@ FLOORS = [
     {"geometry"},
     {"layers", "camera"},
     {"people", "spmf", "losses", "metrics", "video", "draw", "draw_cells", "plot"} | {"results"},
-    {"data", "models", "track", "finder", "weights", "keras_import", "keras_configs", "zoo"},
+    {"data", "models", "track", "finder", "weights", "keras_import", "keras_configs", "zoo"}
+    | {"exports"},
     {"stream"},
     {"predictor", "protocols", "lift_data", "keypoint_files"},
     {"evaluate", "run_folder", "run_config", "learning", "objective", "recognition"}

@@ -48,6 +48,12 @@ class Predict:
     """Also write NAME.csv."""
     html: bool = False
     """Also write NAME.html, a page to look at the results in."""
+    coco: bool = False
+    """Also write NAME_coco.json, COCO results."""
+    openpose: bool = False
+    """Also write the folder NAME_openpose, a JSON file a frame as OpenPose does."""
+    trc: bool = False
+    """Also write NAME.trc, the 3D joints as markers for OpenSim and the like."""
     video: Annotated[bool, arg(help_behavior_hint="")] = True
     """Leave the annotated picture or video out."""
     smooth: Annotated[bool, arg(help_behavior_hint="")] = True
@@ -87,7 +93,15 @@ class Predict:
             )
 
         predictor = self.unified.pipeline(network, self.device) if unified else network()
-        wanted = Wanted(self.video, self.csv, self.html, self.limit)
+        wanted = Wanted(
+            drawing=self.video,
+            csv=self.csv,
+            html=self.html,
+            coco=self.coco,
+            openpose=self.openpose,
+            trc=self.trc,
+            limit=self.limit,
+        )
         box = None if self.box is None else np.array(self.box)
         failed = 0
         with progress() as bars:

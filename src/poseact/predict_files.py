@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from poseact.draw import annotate
+from poseact.exports import write_coco, write_openpose, write_trc
 from poseact.layouts import Layout
 from poseact.predictor import is_stream
 from poseact.results import ResultsWriter, read_jsonl, write_csv, write_html
@@ -52,6 +53,9 @@ class Wanted:
     drawing: bool = True
     csv: bool = False
     html: bool = False
+    coco: bool = False
+    openpose: bool = False
+    trc: bool = False
     limit: int | None = None
 
 
@@ -178,17 +182,28 @@ def _draw(seen: Seen, path: Path, fps: float | None, stack: ExitStack) -> None:
 
 def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
     """The further forms of a finished .jsonl."""
-    if not (wanted.csv or wanted.html):
+    if not (wanted.csv or wanted.html or wanted.coco or wanted.openpose or wanted.trc):
         return []
     header, results = read_jsonl(table)
-    paths = [table.with_name(f"{table.stem}.csv"), table.with_name(f"{table.stem}.html")]
+    paths = []
+
+    def beside(ending: str) -> Path:
+        paths.append(table.with_name(table.stem + ending))
+        return paths[-1]
+
     if wanted.csv:
-        write_csv(paths[0], header, results)
+        write_csv(beside(".csv"), header, results)
     if wanted.html:
         video = drawing if wanted.drawing and drawing.suffix == ".mp4" else None
         still = [_jpeg(drawing)] if wanted.drawing and video is None else []
-        write_html(paths[1], header, results, video=video, frames=still)
-    return [path for path, made in zip(paths, (wanted.csv, wanted.html)) if made]
+        write_html(beside(".html"), header, results, video=video, frames=still)
+    if wanted.coco:
+        write_coco(beside("_coco.json"), header, results)
+    if wanted.openpose:
+        write_openpose(beside("_openpose"), header, results)
+    if wanted.trc:
+        paths += write_trc(table.with_suffix(".trc"), header, results)
+    return paths
 
 
 def _jpeg(path: Path) -> bytes:

@@ -194,15 +194,17 @@ class Joints:
     bones: tuple[float, ...] | None = None
 
     def plain(self, take: Take) -> np.ndarray:
-        return self._encoded(take.poses, take.layout)
+        return self._encoded(self._same(take), take.layout)
 
     def drawn(self, take: Take, rng: np.random.Generator) -> np.ndarray:
-        return self._encoded(self.augment.poses(take.poses, take.layout, rng), take.layout)
+        poses = self.augment.poses(self._same(take), take.layout, rng)
+        return self._encoded(poses, take.layout)
+
+    def _same(self, take: Take) -> np.ndarray:
+        poses = complete(take.poses, take.layout)  # T P J 3
+        return poses if self.bones is None else with_bones(poses, take.layout, self.bones)
 
     def _encoded(self, poses: np.ndarray, layout: Layout) -> np.ndarray:
-        poses = complete(poses, layout)  # T P J 3
-        if self.bones is not None:
-            poses = with_bones(poses, layout, self.bones)
         hips = [layout.index("l_hip"), layout.index("r_hip")]
         poses = poses - poses[:, :, hips].mean((1, 2), keepdims=True)
         paths = (poses / torso_length(poses, layout)).reshape(len(poses), -1)

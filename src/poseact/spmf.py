@@ -430,7 +430,9 @@ def augmented(
     """An augmented `spmf` for training, of the same size: drawn larger by the margin, then cut."""
     if config.size is None:
         raise ValueError("augmented pictures need a size, e.g. 32")
-    larger = replace(config, size=config.size + augment.margin)
+    if config.bones is not None:
+        poses = with_bones(complete(poses, layout), layout, config.bones)
+    larger = replace(config, size=config.size + augment.margin, bones=None)
     picture = spmf(augment.poses(poses, layout, rng), layout, config=larger)
     return augment.picture(picture, rng, action=action)
 

@@ -1,0 +1,158 @@
+"""Results in the forms of other programs: COCO results, OpenPose's JSON, markers of OpenSim (TRC).
+
+Joints go over by name. Files are written under a temporary name and renamed when they are whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from poseact.layouts import COCO17, OPENPOSE25, Layout, convert
+from poseact.results import Header
+from poseact.types import Person, Result
+from poseact.video import part_path
+
+OPENSIM_AXES = np.array([1.0, -1.0, -1.0])
+"""Camera axes (x right, y down, z forward) to x right, y up, z towards the camera."""
+
+
+def write_coco(path: str | Path, header: Header, results: Iterable[Result]) -> None:
+    """COCO results: a list of image_id (number of the frame), keypoints x y score, score, bbox.
+
+    The 17 joints of COCO; unknown ones, eyes and ears with most of our networks, are 0 0 0. As COCO
+    does, pixels are counted from the middle of the first: 0.5 less than elsewhere in this package.
+    """
+    entries = [
+        {
+            "image_id": result.index,
+            "category_id": 1,
+            "keypoints": _triples(person.xy - 0.5, person, header.layout, COCO17),
+            "score": round(float(np.nan_to_num(person.score).mean()), 4),
+            "bbox": _corner_and_size(person.box - 0.5),
+            "track_id": int(person.track),
+        }
+        for result in results
+        for person in result.people
+    ]
+    _write_text(Path(path), json.dumps(entries, allow_nan=False))
+
+
+def write_openpose(folder: str | Path, header: Header, results: Iterable[Result]) -> None:
+    """A folder of OpenPose's JSON files, NAME_000000000012_keypoints.json: its 25 body joints.
+
+    Unknown ones (face, feet) are 0 0 0. `pose_keypoints_3d` is in mm, root-relative. The folder is
+    replaced if it holds such files alone; ValueError if it holds anything else.
+    """
+    folder = Path(folder)
+    name = Path(header.source).stem or "poseact"
+    if folder.exists() and any(not p.name.endswith("_keypoints.json") for p in folder.iterdir()):
+        raise ValueError(f"{folder} holds other files; remove it, or give another folder with -o")
+    part = part_path(folder)
+    part.mkdir()
+    try:
+        for result in results:
+            people = [_openpose_person(person, header.layout) for person in result.people]
+            text = json.dumps({"version": 1.3, "people": people}, allow_nan=False)
+            (part / f"{name}_{result.index:012d}_keypoints.json").write_text(text, encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_trc(path: str | Path, header: Header, results: Sequence[Result]) -> list[Path]:
+    """Marker files (TRC), a marker a joint, mm, y up; the files written.
+
+    NAME.trc, or NAME_track1.trc, NAME_track2.trc, ... for several people. Poses are relative to the
+    root, which stays at the origin: limbs move, the person does not travel. Cells of unknown
+    joints, and of frames without the person, are empty. ValueError if no pose is 3D.
+    """
+    path = Path(path)
+    tracks: dict[int, dict[int, np.ndarray]] = {}
+    for result in results:
+        for person in result.people:
+            if person.xyz is not None:
+                tracks.setdefault(person.track, {})[result.index] = person.xyz * OPENSIM_AXES
+    if not tracks:
+        raise ValueError(f"{path}: no pose in the results is 3D, and TRC is a file of 3D markers")
+    indices, times_s = [r.index for r in results], [r.time_s for r in results]
+    paths = []
+    for track, poses in sorted(tracks.items()):
+        frames = range(min(poses), max(poses) + 1)
+        time_s = np.interp(frames, indices, times_s).tolist()
+        unseen = np.full((len(header.layout), 3), np.nan)
+        rows = [(n, t, poses.get(n, unseen)) for n, t in zip(frames, time_s)]
+        own = path if len(tracks) == 1 else path.with_name(f"{path.stem}_track{track}.trc")
+        _write_text(own, _trc(own.name, header, rows))
+        paths.append(own)
+    return paths
+
+
+def _trc(name: str, header: Header, rows: Sequence[tuple[int, float, np.ndarray]]) -> str:
+    """From (frame, s, (J, 3) mm) for each row."""
+    joints = header.layout.joints
+    rate = f"{header.fps or 1:.6g}"  # a picture has none
+    head = {
+        "DataRate": rate,
+        "CameraRate": rate,
+        "NumFrames": len(rows),
+        "NumMarkers": len(joints),
+        "Units": "mm",
+        "OrigDataRate": rate,
+        "OrigDataStartFrame": rows[0][0] + 1,
+        "OrigNumFrames": len(rows),
+    }
+    axes = [f"{axis}{n}" for n in range(1, len(joints) + 1) for axis in "XYZ"]
+    lines = [
+        ["PathFileType", 4, "(X/Y/Z)", name],
+        [*head],
+        [*head.values()],
+        ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))],
+        ["", "", *axes],
+        [],
+    ]
+    for frame, time_s, xyz in rows:
+        cells = [f"{round(v, 2) + 0.0:.2f}" if np.isfinite(v) else "" for v in xyz.ravel().tolist()]
+        lines.append([frame + 1, f"{time_s:.6f}", *cells])
+    return "".join("\t".join(map(str, line)) + "\n" for line in lines)
+
+
+def _openpose_person(person: Person, layout: Layout) -> dict[str, Any]:
+    others = ("face", "hand_left", "hand_right")
+    flat = {f"{part}_keypoints_{d}d": [] for part in others for d in (2, 3)}
+    points = _triples(person.xy, person, layout, OPENPOSE25)
+    space = [] if person.xyz is None else _triples(person.xyz, person, layout, OPENPOSE25)
+    return {
+        "person_id": [int(person.track)],
+        "pose_keypoints_2d": points,
+        "pose_keypoints_3d": space,
+        **flat,
+    }
+
+
+def _triples(points: np.ndarray, person: Person, source: Layout, target: Layout) -> list[float]:
+    """x y score (or x y z score) of every joint of the target, in one row; 0 where unknown."""
+    table = np.concatenate([points, person.score[:, None]], 1).astype(float)
+    table = convert(table, source, target)
+    table[~np.isfinite(table).all(1)] = 0
+    return np.round(table, 4).ravel().tolist()
+
+
+def _corner_and_size(box: np.ndarray) -> list[float]:
+    x0, y0, x1, y1 = np.round(np.nan_to_num(box), 2).tolist()
+    return [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)]
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = part_path(path)
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
