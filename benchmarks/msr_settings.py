@@ -77,10 +77,10 @@ def settings(root: str) -> list[Setting]:
     clahe = {name: paper[name] for name in ("orientation", "enhance")}
     found = [
         cells("cells, as in the paper", spmf=native, augment=of_pictures, same_bones=False),
-        cells("... mirror, reversal and cuts left out", spmf=native, same_bones=False),
-        cells("... and joints part by part", spmf=clahe, same_bones=False),
-        cells("... and unit vectors, not equalised", same_bones=False),
-        cells("... and the same bones (`small`)"),
+        cells("cells, mirror, reversal and cuts left out", spmf=native, same_bones=False),
+        cells("cells, ... and joints part by part", spmf=clahe, same_bones=False),
+        cells("cells, ... and unit vectors, not equalised", same_bones=False),
+        cells("small, which is ... and the same bones"),
         cells("small, raw vectors", spmf={"orientation": "raw"}),
         cells("small, 48 px", spmf={"size": 48}, rows=48),
         cells("small, mirrored too", augment={"mirror": 0.5}),
