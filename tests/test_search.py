@@ -445,9 +445,9 @@ def test_sizes_of_msr_action_3d(shared_data: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*published list")
 def test_the_shipped_classifier_does_what_its_card_says(shared_data: Path) -> None:
-    """87.9 % of the test people's 273 sequences: 240 of them."""
+    """88.6 % of the test people's 273 sequences, as recorded: 242 of them."""
     shipped = load_classifier("msr20")
     test = open_takes("msr3d", shared_data / "skeletons" / "msr_action3d.npz", "test")
     bank = Bank(test, Pictures(shipped.pictures))
-    assert accuracy(shipped.model, bank) * len(test) == pytest.approx(240, abs=1)
+    assert accuracy(shipped.model, bank) * len(test) == pytest.approx(242, abs=1)
     assert shipped.card.labels[0][test[0].action] == "high arm wave"
