@@ -95,6 +95,8 @@ def test_actions_alone_see_as_many_frames_and_no_pose() -> None:
     (poses,) = ARMS["pose"].stages
     frames = [s.steps * sum(m.count * m.frames for m in s.mix) for s in (first, poses)]
     assert frames[0] == frames[1]
+    assert differing("action_only_more", "action_only") == {".stages.0.mix.0.count"}
+    assert ARMS["action_only_more"].stages[0].mix[0].count == 4 * first.mix[0].count
 
 
 def test_networks_of_table_f_cost_the_same() -> None:

@@ -91,7 +91,8 @@ def arms(*, steps: int = STEPS, seed: int = 0) -> dict[str, Config]:
         "decoupled": _networked(_acting(pose["pose"]), replica=True),
         "others": _acting(pose["pose_others"]),
         "max_confidence": _acting(pose["pose_max_confidence"]),
-        "action_only": _action_only(_acting(pose["pose"]), steps),
+        "action_only": _action_only(_acting(pose["pose"]), steps, clips=2),
+        "action_only_more": _action_only(_acting(pose["pose"]), steps, clips=8),
     }
     return pose | {name: replace(config, name=name) for name, config in acting.items()}
 
@@ -147,12 +148,12 @@ def _acting(pose: Config) -> Config:
     )
 
 
-def _action_only(base: Config, steps: int) -> Config:
-    """The base without any pose label: its pose stage sees as many frames, as clips."""
-    clips = replace(_MOVING, teaches="action")
+def _action_only(base: Config, steps: int, *, clips: int) -> Config:
+    """The base without any pose label; 2 clips a batch of its first stage are as many frames."""
+    moving = replace(_MOVING, teaches="action")
     heads, together = base.stages
-    first = replace(_POSE, name="alone", steps=steps, mix=(replace(clips, count=2),))
-    return replace(base, stages=(first, heads, replace(together, mix=(clips,))), init=None)
+    first = replace(_POSE, name="alone", steps=steps, mix=(replace(moving, count=clips),))
+    return replace(base, stages=(first, heads, replace(together, mix=(moving,))), init=None)
 
 
 def _staged(config: Config, **changes: Any) -> Config:

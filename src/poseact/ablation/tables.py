@@ -67,6 +67,7 @@ TABLES: dict[str, Table] = {
         ("action_top1",),
         (
             ("actions alone", "action_only"),
+            ("actions alone, four times the frames at first", "action_only_more"),
             ("poses and actions of the same clips", "base"),
             ("and 2D poses of other people", "others"),
         ),
