@@ -28,10 +28,11 @@ def test_the_course_of_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[
 
     runs = [write("a", "first", np.geomspace(1, 0.01, 200)), write("b", "second", np.ones(100))]
     picture = training_curve(runs)
-    y, x = np.nonzero((picture[plot._TOP :] == plot.COLOURS[0]).all(-1))  # ink, axes included
-    left, right = plot._LEFT, picture.shape[1] - plot._RIGHT
+    left, right_margin, top, bottom = plot.MARGINS
+    y, x = np.nonzero((picture[top:] == plot.COLOURS[0]).all(-1))  # ink, axes included
+    right = picture.shape[1] - right_margin
     border = left + (right - left) * 2 // 3  # 2000 of 3000 steps
-    low, high = picture.shape[0] - plot._BOTTOM - plot._TOP, 0
+    low, high = picture.shape[0] - bottom - top, 0
     for share in (0.25, 0.5, 0.75):  # the ticks are 0.01 and 1
         column = y[x == round(left + share * (border - left))]
         assert np.abs(column - (high + share * (low - high))).min() <= 2

@@ -207,10 +207,10 @@ def action_bar(labels: Sequence[str], probabilities: np.ndarray, *, width: int) 
         out[top : top + row, pad : pad + filled] = _ACCENT if n == 0 else (70, 92, 116)
         ink, high, base = _INK if n == 0 else _FAINT_INK, row * 0.5, top + round(row * 0.7)
         percent = f"{probability:.0%}"
-        percent_px = _text_px(percent, high)
-        _text(out, percent, (pad + inner - percent_px - pad, base), high, ink)
+        percent_px = text_px(percent, high)
+        put_text(out, percent, (pad + inner - percent_px - pad, base), high, ink)
         name = _fitted(labels[int(k)], high, inner - percent_px - 4 * pad)
-        _text(out, name, (2 * pad, base), high, ink)
+        put_text(out, name, (2 * pad, base), high, ink)
     return out
 
 
@@ -237,7 +237,7 @@ def timeline(
     for n, k in enumerate(shown):
         y = gap + n * (row + gap)
         name = _fitted(labels[int(k)], row * 0.55, names - row)
-        _text(out, name, (row // 2, y + round(row * 0.72)), row * 0.55, _INK)
+        put_text(out, name, (row // 2, y + round(row * 0.72)), row * 0.55, _INK)
         strip = cv2.resize(
             known[None, :, k].astype(np.float32),
             (width - names - gap, 1),
@@ -262,7 +262,7 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, cell: int = 6
         raise ValueError(f"need ({len(labels)}, {len(labels)}) counts, got {counts.shape}")
     high, pad = cell * 0.2, round(cell * 0.2)
     names, corner = [_fitted(name, high, 5 * cell) for name in labels], "true \\ answer"
-    head = max(_text_px(name, high) for name in (*names, corner)) + 2 * pad
+    head = max(text_px(name, high) for name in (*names, corner)) + 2 * pad
     side = cell * len(labels)
     top = np.full((head, side, 3), _PANEL, np.uint8)
     turned = np.ascontiguousarray(np.rot90(top, -1))  # a name along a row, read from below
@@ -270,19 +270,19 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str], *, cell: int = 6
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     for k, name in enumerate(names):
         line = round((k + 0.5) * cell + high / 2)
-        _text(turned, name, (pad, line), high, _INK)
-        _text(body, name, (head - pad - _text_px(name, high), line), high, _INK)
+        put_text(turned, name, (pad, line), high, _INK)
+        put_text(body, name, (head - pad - text_px(name, high), line), high, _INK)
         for n, part in enumerate(share[k]):
             x, y = head + n * cell, k * cell
             colour = (1 - part) * np.array(_TRACK) + part * np.array(_ACCENT)
             body[y + 1 : y + cell - 1, x + 1 : x + cell - 1] = np.rint(colour).astype(np.uint8)
             number, ink = str(int(counts[k, n])), _INK if counts[k, n] else _GRID
-            left = x + (cell - _text_px(number, 1.2 * high)) // 2
-            _text(body, number, (left, round(y + cell / 2 + 0.6 * high)), 1.2 * high, ink)
+            left = x + (cell - text_px(number, 1.2 * high)) // 2
+            put_text(body, number, (left, round(y + cell / 2 + 0.6 * high)), 1.2 * high, ink)
     out = np.full((head + side + pad, body.shape[1], 3), _PANEL, np.uint8)
     out[:head, head : head + side] = np.rot90(turned)
     out[head : head + side] = body
-    _text(out, corner, (head - pad - _text_px(corner, high), head - pad // 2), high, _FAINT_INK)
+    put_text(out, corner, (head - pad - text_px(corner, high), head - pad // 2), high, _FAINT_INK)
     return out
 
 
@@ -353,9 +353,9 @@ def _draw_tag(out: np.ndarray, person: Person, labels: Sequence[str], short: int
     if not len(known):
         return
     high = max(10.0, short * 0.022)
-    wide, tall = _text_px(text, high) + round(high), round(high * 1.9)
+    wide, tall = text_px(text, high) + round(high), round(high * 1.9)
     tag = np.full((tall, wide, 3), _PANEL, np.uint8)
-    _text(tag, text, (round(high * 0.5), round(high * 1.4)), high, _INK)
+    put_text(tag, text, (round(high * 0.5), round(high * 1.4)), high, _INK)
     x, y = known.mean(0)[0] - wide / 2, known.min(0)[1] - tall - 3 * _line_px(person)
     _paste(out, tag, (round(float(x)), round(float(y))))
 
@@ -393,7 +393,9 @@ def contact_sheet(
         out[top : top + size[1], left : left + size[0]] = fitted
         if labels:
             high = caption * 0.5
-            _text(out, _fitted(labels[n], high, width), (x, y + height + caption - 4), high, _INK)
+            put_text(
+                out, _fitted(labels[n], high, width), (x, y + height + caption - 4), high, _INK
+            )
     return out
 
 
@@ -405,11 +407,11 @@ def _font(height_px: float) -> tuple[float, int]:
     return height_px / 22, max(1, round(height_px / 12))
 
 
-def _text_px(text: str, height_px: float) -> int:
+def text_px(text: str, height_px: float) -> int:
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, *_font(height_px))[0][0]
 
 
-def _text(
+def put_text(
     out: np.ndarray, text: str, at: tuple[int, int], height_px: float, colour: Colour
 ) -> None:
     """Write with the base line's left end at `at`."""
@@ -419,8 +421,8 @@ def _text(
 
 def _fitted(text: str, height_px: float, width_px: float) -> str:
     """The text, shortened with dots if it is wider than that."""
-    if _text_px(text, height_px) <= width_px:
+    if text_px(text, height_px) <= width_px:
         return text
-    while text and _text_px(text + "..", height_px) > width_px:
+    while text and text_px(text + "..", height_px) > width_px:
         text = text[:-1]
     return text + ".."

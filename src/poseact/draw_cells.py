@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from poseact.draw import Colour, _text, _text_px
+from poseact.draw import Colour, put_text, text_px
 
 _PAPER: Colour = (250, 250, 248)
 _INK: Colour = (32, 36, 44)
@@ -62,7 +62,7 @@ def draw_cell(name: str, nodes: Nodes, outputs: Sequence[int]) -> np.ndarray:
     names = ["cell before last", "last cell", *(f"node {n}" for n in range(2, len(column)))]
     for n, (centre, text) in enumerate(zip([*middle, exit_], [*names, "concatenated"])):
         _box(out, centre, text, _NODE if 2 <= n < len(middle) else _OUTER)
-    _text(out, f"{name} cell", (30, 42), 16, _INK)
+    put_text(out, f"{name} cell", (30, 42), 16, _INK)
     return out
 
 
@@ -99,7 +99,7 @@ def _box(out: np.ndarray, centre: tuple[int, int], text: str, colour: Colour) ->
     x, y = centre[0] - _WIDE // 2, centre[1] - _HIGH // 2
     cv2.rectangle(out, (x, y), (x + _WIDE, y + _HIGH), colour, -1)
     cv2.rectangle(out, (x, y), (x + _WIDE, y + _HIGH), _INK, 1, cv2.LINE_AA)
-    _text(out, text, (centre[0] - _text_px(text, 9) // 2, centre[1] + 5), 9, _INK)
+    put_text(out, text, (centre[0] - text_px(text, 9) // 2, centre[1] + 5), 9, _INK)
 
 
 def _legend(width: int) -> np.ndarray:
@@ -107,6 +107,6 @@ def _legend(width: int) -> np.ndarray:
     x = 30
     for op, colour in _COLOUR.items():
         cv2.line(out, (x, 24), (x + 32, 24), colour, 3, cv2.LINE_AA)
-        _text(out, op, (x + 40, 29), 10, _INK)
-        x += 76 + _text_px(op, 10)
+        put_text(out, op, (x + 40, 29), 10, _INK)
+        x += 76 + text_px(op, 10)
     return out

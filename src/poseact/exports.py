@@ -16,7 +16,7 @@ import numpy as np
 from poseact.layouts import COCO17, OPENPOSE25, Layout, convert
 from poseact.results import Header
 from poseact.types import Person, Result
-from poseact.video import part_path
+from poseact.video import part_path, whole_file
 
 OPENSIM_AXES = np.array([1.0, -1.0, -1.0])
 """Camera axes (x right, y down, z forward) to x right, y up, z towards the camera."""
@@ -150,9 +150,5 @@ def _corner_and_size(box: np.ndarray) -> list[float]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = part_path(path)
-    try:
+    with whole_file(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from poseact.draw import Colour, _text, _text_px
+from poseact.draw import Colour, put_text, text_px
 
 PAPER: Colour = (250, 250, 248)
 INK: Colour = (32, 36, 44)
@@ -21,8 +21,10 @@ COLOURS: tuple[Colour, ...] = (
     (40, 140, 90),
     (190, 140, 20),
 )
-_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 44, 64, 60
-_LETTER = 15.0
+LETTER = 15.0
+"""Height of letters, px."""
+MARGINS = (84, 44, 64, 60)
+"""Left, right, top and bottom of the axes, px."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,49 @@ def log_ticks(low: float, high: float) -> tuple[float, ...]:
     return tuple(tick for tick in every if first <= tick <= last)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """Two axes on a picture of (width, height) px; margins as `MARGINS`."""
+
+    x: Axis
+    y: Axis
+    size: tuple[int, int]
+    margins: tuple[int, int, int, int] = MARGINS
+
+    @property
+    def inside(self) -> tuple[int, int, int, int]:
+        """Left, right, top and bottom of what the axes span, px."""
+        left, right, top, bottom = self.margins
+        return left, self.size[0] - right, top, self.size[1] - bottom
+
+    def place(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+        """Where points are drawn, (..., 2) px; those beyond the axes on their border."""
+        left, right, top, base = self.inside
+        across, up = np.broadcast_arrays(self.x.share(x).clip(0, 1), self.y.share(y).clip(0, 1))
+        at = np.stack([left + across * (right - left), base - up * (base - top)], -1)
+        return np.rint(at).astype(np.int32)
+
+    def draw(self) -> np.ndarray:
+        """The axes with their ticks and labels on paper: uint8 RGB."""
+        left, right, _, base = self.inside
+        out = np.full((self.size[1], self.size[0], 3), PAPER, np.uint8)
+        for tick in self.y.ticks:
+            level = int(self.place(self.x.ticks[0], tick)[1])
+            cv2.line(out, (left, level), (right, level), LINE, 1)
+            said = f"{tick:g}"
+            put_text(out, said, (left - 8 - text_px(said, LETTER), level + 5), LETTER, INK)
+        for tick in self.x.ticks:
+            at = int(self.place(tick, self.y.ticks[0])[0])
+            cv2.line(out, (at, base), (at, base + 5), INK, 1)
+            said = f"{tick:g}" if self.x.log else f"{tick:,g}"
+            put_text(out, said, (at - text_px(said, LETTER) // 2, base + 24), LETTER, INK)
+        cv2.line(out, (left, base), (right, base), INK, 1)
+        middle = (left + right - text_px(self.x.label, LETTER)) // 2
+        put_text(out, self.x.label, (middle, self.size[1] - 14), LETTER, INK)
+        put_text(out, self.y.label, (14, 28), LETTER, INK)
+        return out
+
+
 def draw_curves(
     x: Axis,
     y: Axis,
@@ -94,39 +139,18 @@ def draw_curves(
 
     size: width and height, px. What lies outside the axes is drawn on their border.
     """
-    width, height = size
-    out = np.full((height, width, 3), PAPER, np.uint8)
-    base, right = height - _BOTTOM, width - _RIGHT
-
-    def place(at: np.ndarray | float, value: np.ndarray | float) -> np.ndarray:
-        across, up = x.share(at).clip(0, 1), y.share(value).clip(0, 1)
-        across, up = np.broadcast_arrays(
-            _LEFT + across * (right - _LEFT), base - up * (base - _TOP)
-        )
-        return np.rint(np.stack([across, up], -1)).astype(np.int32)
-
-    for tick in y.ticks:
-        level = int(place(x.ticks[0], tick)[1])
-        cv2.line(out, (_LEFT, level), (right, level), LINE, 1)
-        said = f"{tick:g}"
-        _text(out, said, (_LEFT - 8 - _text_px(said, _LETTER), level + 5), _LETTER, INK)
-    for tick in x.ticks:
-        at = int(place(tick, y.ticks[0])[0])
-        cv2.line(out, (at, base), (at, base + 5), INK, 1)
-        said = f"{tick:g}" if x.log else f"{tick:,g}"
-        _text(out, said, (at - _text_px(said, _LETTER) // 2, base + 24), _LETTER, INK)
-    cv2.line(out, (_LEFT, base), (right, base), INK, 1)
+    panel = Panel(x, y, size)
+    _, right, top, base = panel.inside
+    out = panel.draw()
     for value, words in marks:
-        at = int(place(value, y.ticks[0])[0])
-        cv2.line(out, (at, _TOP), (at, base), INK, 1)
-        _text(out, words, (at + 5, _TOP + 16), _LETTER, INK)
+        at = int(panel.place(value, y.ticks[0])[0])
+        cv2.line(out, (at, top), (at, base), INK, 1)
+        put_text(out, words, (at + 5, top + 16), LETTER, INK)
     for curve in curves:
-        points = place(curve.x, curve.y)
+        points = panel.place(curve.x, curve.y)
         cv2.polylines(out, [points], False, curve.colour, curve.width, cv2.LINE_AA)
         if len(points) == 1:
             cv2.circle(out, points[0].tolist(), 3, curve.colour, -1, cv2.LINE_AA)
-    _text(out, x.label, ((_LEFT + right - _text_px(x.label, _LETTER)) // 2, height - 14), 15, INK)
-    _text(out, y.label, (14, 28), _LETTER, INK)
     _legend(out, curves, right)
     return out
 
@@ -134,7 +158,7 @@ def draw_curves(
 def _legend(out: np.ndarray, curves: Sequence[Curve], right: int) -> None:
     at, named = right, {curve.name: curve.colour for curve in curves if curve.name}
     for name, colour in reversed(named.items()):
-        at -= _text_px(name, _LETTER)
-        _text(out, name, (at, 28), _LETTER, INK)
+        at -= text_px(name, LETTER)
+        put_text(out, name, (at, 28), LETTER, INK)
         cv2.line(out, (at - 34, 23), (at - 8, 23), colour, 3, cv2.LINE_AA)
         at -= 58

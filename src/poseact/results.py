@@ -20,7 +20,7 @@ import numpy as np
 
 from poseact.layouts import LAYOUTS, Layout
 from poseact.types import Person, Result
-from poseact.video import part_path
+from poseact.video import part_path, whole_file
 
 SCHEMA = "poseact/1"
 _PAGE = Path(__file__).parent / "assets" / "report.html"
@@ -229,18 +229,13 @@ def write_csv(path: str | Path, header: Header, results: Iterable[Result]) -> No
     The last two columns are the person's most probable action; unknown cells are empty.
     """
     path = Path(path)
-    part = part_path(path)
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(CSV_COLUMNS)
-            for result in results:
-                line = _result_json(result, header)
-                for person in line["people"]:
-                    table.writerows(_csv_rows(line, person, header))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(CSV_COLUMNS)
+        for result in results:
+            line = _result_json(result, header)
+            for person in line["people"]:
+                table.writerows(_csv_rows(line, person, header))
 
 
 def _csv_rows(line: dict[str, Any], person: dict[str, Any], header: Header) -> list[list[Any]]:
@@ -287,12 +282,8 @@ def write_html(
     filled = {"TITLE": html.escape(name), "DATA": text}
     template = _PAGE.read_text(encoding="utf-8")
     page = re.sub("@(TITLE|DATA)@", lambda found: filled[found[1]], template)
-    part = part_path(path)
-    try:
+    with whole_file(path) as part:
         part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _data_url(kind: str, data: bytes) -> str:

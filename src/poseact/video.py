@@ -60,6 +60,17 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The `part_path` of a file, which gets its name if the block ends well, else it goes."""
+    part = part_path(path)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 # ---------------------------------------------------------------------------------------- pictures
 
 
@@ -128,12 +139,8 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
         _, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
     except cv2.error:
         raise ValueError(f"{path}: no picture format {path.suffix!r}; try .png or .jpg") from None
-    part = part_path(path)
-    try:
+    with whole_file(path) as part:
         part.write_bytes(data.tobytes())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # ----------------------------------------------------------------------------------------- reading

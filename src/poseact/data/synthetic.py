@@ -25,6 +25,7 @@ from poseact.geometry import box_around
 from poseact.layouts import Layout, layout_named
 from poseact.people.scene import PeopleConfig, RenderedClip, render_clip
 from poseact.types import Camera, Record
+from poseact.video import whole_file
 
 SHARD = 64
 _FORMAT = 1  # raise it when the files of a pool change
@@ -75,7 +76,7 @@ def open_pool(config: PeopleConfig, cache: Path) -> Path:
     note = pool / "config.json"
     if not note.is_file():
         pool.mkdir(parents=True, exist_ok=True)
-        with _written_whole(note) as temporary:
+        with whole_file(note) as temporary:
             temporary.write_text(text, encoding="utf-8")
     if note.read_text(encoding="utf-8") != text:
         raise ValueError(f"{pool} was rendered with another configuration; delete it or move it")
@@ -134,9 +135,9 @@ def _write_shard(
     config: PeopleConfig, pool: Path, span: tuple[int, int], advance: Callable[[int], None]
 ) -> None:
     frames_file, labels_file = _files(pool, span)
-    with _written_whole(frames_file) as temporary:
+    with whole_file(frames_file) as temporary:
         labels = _write_frames(temporary, _rendered(config, span, advance), span[1] - span[0])
-    with _written_whole(labels_file) as temporary, temporary.open("wb") as file:
+    with whole_file(labels_file) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             xy=labels["xy"],
@@ -225,17 +226,6 @@ def _head_size(xyz: np.ndarray, intrinsics: np.ndarray, layout: Layout) -> np.nd
     head, neck = xyz[:, layout.index("head")], xyz[:, layout.index("neck")]
     focal = np.sqrt(np.abs(np.linalg.det(intrinsics[:, :2, :2])))  # px
     return np.linalg.norm(head - neck, axis=-1) * focal / head[:, 2]
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` only if the block ends well."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

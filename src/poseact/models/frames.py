@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -25,17 +26,17 @@ class FrameOutput(NamedTuple):
     decoupled: list[tuple[Tensor, Tensor, Tensor]]
 
 
-class PoseActionNetwork(nn.Module):
+class PoseActionNetwork(nn.Module, ABC):
     """`frames` does all that a single frame needs, `actions` the rest for clips of T frames.
 
     A clip never depends on its batch neighbours in eval mode.
     """
 
-    def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
-        raise NotImplementedError
+    @abstractmethod
+    def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput: ...
 
-    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        raise NotImplementedError
+    @abstractmethod
+    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]: ...
 
     def forward(self, frames: Float[Tensor, "B T 3 H W"]) -> Output:
         """Poses of every frame and actions of every clip; a still is a clip with T = 1."""
