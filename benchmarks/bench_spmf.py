@@ -19,7 +19,8 @@ import numpy as np
 from poseact.layouts import H36M17, MSR20, NTU25, SBU15, Layout
 from poseact.spmf import JET, SPMFConfig, enhance, resize, smooth, spmf
 
-CONFIG = SPMFConfig()
+SIZE = 32
+CONFIG = SPMFConfig(size=SIZE)
 
 
 def loop_map(poses: np.ndarray) -> np.ndarray:
@@ -41,7 +42,7 @@ def loop_map(poses: np.ndarray) -> np.ndarray:
 
 def loop_spmf(poses: np.ndarray) -> np.ndarray:
     bodies = smooth(poses).reshape(len(poses), -1, 3)
-    return resize(enhance(loop_map(bodies), config=CONFIG), CONFIG.size or 32)
+    return resize(enhance(loop_map(bodies), config=CONFIG), (SIZE, SIZE))
 
 
 def per_second(make: Callable[[], np.ndarray], seconds: float) -> float:

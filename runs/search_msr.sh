@@ -13,6 +13,6 @@ for subset in ${1:-AS1 AS2 AS3}; do
   resume=()
   if [[ -f $out/config.json ]]; then resume=(--resume); fi
   poseact search --data msr3d --root "$POSEACT_SHARED/data/skeletons/msr_action3d.npz" \
-    --subset "$subset" --random 5 --controls "${controls[@]}" --seeds "${SEEDS:-3}" \
+    --subset "$subset" --preset "${PRESET:-tall}" --random 5 --controls "${controls[@]}" --seeds "${SEEDS:-3}" \
     --control-seeds "${CONTROL_SEEDS:-3}" --paper-style-eval -o "$out" "${resume[@]}"
 done

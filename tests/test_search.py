@@ -23,6 +23,7 @@ from poseact.recognition import (
     Pictures,
     Training,
     accuracy,
+    as_input,
     copy_accuracy,
     hold_out,
     open_takes,
@@ -31,7 +32,15 @@ from poseact.recognition import (
     view_accuracy,
 )
 from poseact.search import Search, SearchConfig, reinforce, search, small
-from poseact.search_table import Row, _rank_correlation, compare, open_test
+from poseact.search_table import (
+    Row,
+    Table,
+    _rank_correlation,
+    _Score,
+    _together,
+    compare,
+    open_test,
+)
 from poseact.spmf import SPMFConfig, dataset_bones
 from poseact.types import Record
 from poseact.weights import load_classifier
@@ -180,6 +189,8 @@ def test_no_test_subject_is_read_before_the_choice_is_on_disk(
     assert all(
         len(numbers) == 2 for row in table.rows for numbers in (row.accuracy, row.views, row.copies)
     )
+    known = json.loads((tmp_path / "run" / "tested.json").read_text())["scores"]
+    assert len(known) == 4 and all(len(score["probabilities"]) == 8 for score in known.values())
     with (tmp_path / "run" / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [float(line["mean"]) for line in lines] == [row.mean for row in table.rows]
@@ -202,14 +213,25 @@ def test_bones_are_those_of_the_takes_that_are_learned_from(reads: list[str]) ->
     config = tiny(same_bones=True)
     training = config.open("train")
     learned, held = hold_out(training, config.validation)
-    bones = config.pictures_of(learned).spmf.bones
+    bones = config.fitted(learned).pictures.spmf.bones
     assert bones == dataset_bones([take.poses for take in learned], MSR20)
     assert bones != dataset_bones([take.poses for take in training], MSR20)
     lying = [dataclasses.replace(t, poses=t.poses * [1.0, 1.0, 0.0]) for t in learned]
-    for pictures in (tiny().pictures_of(learned), config.pictures_of(lying)):
-        assert pictures == config.pictures  # flat skeletons are foreshortened
+    for fitted in (tiny().fitted(learned), config.fitted(lying)):
+        assert fitted.pictures == config.pictures  # flat skeletons are foreshortened
     paths = [Joints(bones=b).plain(held[0]) for b in (None, bones)]
     assert np.abs(paths[0] - paths[1]).max() > 0.01
+
+
+def test_a_stem_of_whole_columns_has_the_rows_of_the_pictures(reads: list[str]) -> None:
+    learned = tiny().open("train")
+    tall = Pictures(SPMFConfig(size=8, tiles=2, keep_rows=True), tiny().pictures.augment)
+    config = tiny(pictures=tall, whole_columns=True)
+    assert config.fitted(learned).rows == 2 * 190  # pairs of 20 joints
+    assert tiny(pictures=tall).fitted(learned).rows == 3
+    net = config.fitted(learned).shared_net(CLASSES)
+    columns = net.stem(as_input(Bank(learned, tall).plain))
+    assert columns.shape[2:] == (1, 8)
 
 
 def test_a_table_before_the_search_is_refused(reads: list[str], tmp_path: Path) -> None:
@@ -367,17 +389,27 @@ def test_a_plain_classifier_learns_and_is_scored_once_a_sequence() -> None:
 
 
 def test_spread_is_over_seeds() -> None:
-    row = Row("x", 1, (0.8, 0.9, 1.0), (), (), None)
+    row = Row("x", 1, (0.8, 0.9, 1.0), 1.0, (), (), None)
     assert row.mean == pytest.approx(0.9) and row.spread == pytest.approx(0.1)
 
 
 def test_the_rank_correlation_is_spearmans() -> None:
     """Ranks 1 2.5 2.5 4 against 1 3 2 4; rows outside the space do not count."""
     pairs = [(0.1, 0.2), (0.5, 0.6), (0.5, 0.5), (0.9, 0.7), (None, 0.0)]
-    rows = [Row("x", 1, (alone,), (), (), shared) for shared, alone in pairs]
+    rows = [Row("x", 1, (alone,), alone, (), (), shared) for shared, alone in pairs]
     assert _rank_correlation(rows) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
     assert _rank_correlation(rows[3:]) is None
-    assert _rank_correlation([Row("x", 1, (0.5,), (), (), s) for s in (0.1, 0.2, 0.3)]) is None
+    assert _rank_correlation([Row("x", 1, (0.5,), 0.5, (), (), s) for s in (0.1, 0.2, 0.3)]) is None
+
+
+def test_seeds_answer_together_by_the_mean_of_their_probabilities() -> None:
+    bank = Bank(takes(records(range(1, 2))), tiny().pictures)
+    assert bank.action.tolist() == [0, 0, 1, 1]
+    sure = [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.8, 0.2]]
+    doubtful = [[0.4, 0.6], [0.4, 0.6], [0.1, 0.9], [0.3, 0.7]]
+    assert _together([_Score(0.75, sure), _Score(0.5, doubtful)], bank) == 0.75
+    row = Row("x", 1, (0.75, 0.5), 0.75, (), (), None)
+    assert "| 62.5 +- 17.7 | 75.0 |" in Table((row,), None).text()
 
 
 def test_views_of_a_take_answer_together() -> None:

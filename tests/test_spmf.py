@@ -189,14 +189,23 @@ class TestSteps:
     def test_resize_averages_the_side_that_shrinks(self) -> None:
         picture = rng().integers(0, 256, (128, 128, 3)).astype(np.uint8)
         mean = picture.reshape(32, 4, 32, 4, 3).mean((1, 3))
-        assert np.abs(resize(picture, 32) - mean).max() <= 1
+        assert np.abs(resize(picture, (32, 32)) - mean).max() <= 1
         stripes = np.zeros((320, 15, 3), np.uint8)
         stripes[::2] = 255  # rows shrink, columns grow
-        assert np.abs(resize(stripes, 32).astype(int) - 127.5).max() <= 1
+        assert np.abs(resize(stripes, (32, 32)).astype(int) - 127.5).max() <= 1
         ramp = np.broadcast_to(np.arange(16, dtype=np.uint8)[None, :, None] * 16, (320, 16, 3))
-        assert (np.diff(resize(ramp, 32)[0, :, 0].astype(int)) >= 0).all()
-        nearest = resize(stripes, 32, how="nearest")
+        assert (np.diff(resize(ramp, (32, 32))[0, :, 0].astype(int)) >= 0).all()
+        nearest = resize(stripes, (32, 32), how="nearest")
         assert set(np.unique(nearest)) <= {0, 255}
+
+    def test_rows_that_are_kept_are_those_of_the_map(self) -> None:
+        poses = walk(20, MSR20)
+        whole = spmf(poses, MSR20, config=replace(MAP, size=39))
+        kept = spmf(poses, MSR20, config=replace(MAP, size=39, keep_rows=True))
+        assert whole.shape == (39, 39, 3) and kept.shape == (380, 39, 3)
+        np.testing.assert_array_equal(kept, spmf(poses, MSR20, config=MAP))  # 2 * 20 - 1 columns
+        narrow = spmf(poses, MSR20, config=replace(MAP, size=13, keep_rows=True))
+        assert np.abs(narrow - kept.reshape(380, 13, 3, 3).mean(2)).max() <= 1
 
 
 class TestInvariance:
@@ -437,6 +446,14 @@ class TestAugment:
             assert (np.diff(found[:, 0, 0]) == 1).all() and (np.diff(found[0, :, 1]) == 1).all()
             corners.add(tuple(found[0, 0, :2].tolist()))
         assert {c[0] for c in corners} == {c[1] for c in corners} == set(range(9))
+
+    def test_rows_that_are_kept_are_not_cut(self) -> None:
+        config = replace(MAP, size=16, keep_rows=True)
+        poses = walk(20, MSR20)
+        cut = augmented(poses, MSR20, rng(), config=config, augment=replace(self.OFF, margin=8))
+        larger = spmf(poses, MSR20, config=replace(config, size=24))
+        windows = [larger[:, left : left + 16] for left in range(9)]
+        assert any((cut == window).all() for window in windows)
 
     def test_backwards_but_not_if_directed(self) -> None:
         picture = rng().integers(0, 256, (32, 32, 3)).astype(np.uint8)

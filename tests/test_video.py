@@ -190,6 +190,17 @@ def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_same_frames_make_the_same_file(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    frames = [noise.integers(100, 110, (90, 160, 3)).astype(np.uint8) for _ in range(60)]
+    files = [tmp_path / f"{n}.mp4" for n in range(4)]
+    for path in files:
+        with VideoWriter(path, fps=25, size=(160, 90)) as video:
+            for frame in frames:
+                video.write(frame)
+    assert len({path.read_bytes() for path in files}) == 1
+
+
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("this is a letter, not a film\n" * 50)
     with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:

@@ -21,6 +21,8 @@ from poseact.geometry import transform
 from poseact.types import Camera
 
 DEPTH_RANGE_MM = 2000.0  # depth d in [0, 1] is +-1000 mm about the root
+FOCAL = 1.2
+"""Focal length over the longer side of the picture, of a camera that nothing is known of."""
 
 
 def to_camera(camera: Camera, xyz_world: np.ndarray) -> np.ndarray:

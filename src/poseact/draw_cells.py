@@ -23,8 +23,11 @@ _COLOUR: dict[str, Colour] = {
 _SHIFT = 4
 _WIDE, _HIGH, _GAP = 132, 44, 150
 """Of a box, and between two columns, px."""
+_BOW = 160
+"""How far a curve may turn aside, px of its handles."""
 
 Nodes = Sequence[tuple[int, str, int, str]]
+Point = tuple[int, int]
 
 
 def draw_cells(cells: Mapping[str, tuple[Nodes, Sequence[int]]]) -> np.ndarray:
@@ -56,9 +59,9 @@ def draw_cell(name: str, nodes: Nodes, outputs: Sequence[int]) -> np.ndarray:
     exit_ = (30 + _WIDE // 2 + last * (_WIDE + _GAP), middle[0][1])
     for n, (a, op_a, b, op_b) in enumerate(nodes, start=2):
         for source, op, port in ((a, op_a, -1), (b, op_b, 1)):
-            _arrow(out, middle[source], middle[n], port, _COLOUR[op])
+            _arrow(out, _path(middle[source], middle[n], port, middle), _COLOUR[op])
     for n in outputs:
-        _arrow(out, middle[n], exit_, 0, _INK)
+        _arrow(out, _path(middle[n], exit_, 0, middle), _INK)
     names = ["cell before last", "last cell", *(f"node {n}" for n in range(2, len(column)))]
     for n, (centre, text) in enumerate(zip([*middle, exit_], [*names, "concatenated"])):
         _box(out, centre, text, _NODE if 2 <= n < len(middle) else _OUTER)
@@ -74,24 +77,31 @@ def _columns(nodes: Nodes) -> list[int]:
     return column
 
 
-def _arrow(
-    out: np.ndarray, start: tuple[int, int], end: tuple[int, int], port: int, colour: Colour
-) -> None:
-    """A curve from the right side of one box to the left side of another, into its port."""
+def _path(start: Point, end: Point, port: int, boxes: Sequence[Point]) -> np.ndarray:
+    """A curve from the right side of one box to a port on the left side of another: (40, 2) px,
+    bowed no more than it takes to pass the other boxes, which are given by their middles."""
     a = np.array([start[0] + _WIDE / 2, start[1] + 6 * port])
     b = np.array([end[0] - _WIDE / 2 - 2, end[1] + 10 * port])
     reach = np.array([0.45 * (b[0] - a[0]), 0])
-    bow = np.array([0, 46.0 * port * (b[0] - a[0] > _GAP + 10)])  # long ones go about the boxes
     t = np.linspace(0, 1, 40)[:, None]
-    path = (
-        (1 - t) ** 3 * a
-        + 3 * (1 - t) ** 2 * t * (a + reach + bow)
-        + 3 * (1 - t) * t**2 * (b - reach + bow)
-        + t**3 * b
-    )
+    others = np.array([box for box in boxes if box not in (start, end)], float).reshape(-1, 1, 2)
+    side, paths = port or 1, []
+    for bow in sorted(range(-_BOW, _BOW + 1, 20), key=lambda bow: (abs(bow), bow * side < 0)):
+        path = (
+            (1 - t) ** 3 * a
+            + 3 * (1 - t) ** 2 * t * (a + reach + (0, bow))
+            + 3 * (1 - t) * t**2 * (b - reach + (0, bow))
+            + t**3 * b
+        )
+        within = np.abs(path - others) < (_WIDE / 2 + 4, _HIGH / 2 + 8)
+        paths.append((int(within.all(-1).sum()), path))
+    return min(paths, key=lambda counted: counted[0])[1]  # the first of equals, so the flattest
+
+
+def _arrow(out: np.ndarray, path: np.ndarray, colour: Colour) -> None:
     points = np.rint(path * (1 << _SHIFT)).astype(np.int32)
     cv2.polylines(out, [points], False, colour, 2, cv2.LINE_AA, _SHIFT)
-    head = b + np.array([[0, 0], [-9, -5], [-9, 5]])
+    head = path[-1] + np.array([[0, 0], [-9, -5], [-9, 5]])
     cv2.fillPoly(out, [np.rint(head * (1 << _SHIFT)).astype(np.int32)], colour, cv2.LINE_AA, _SHIFT)
 
 

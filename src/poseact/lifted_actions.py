@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     final = config.final if args.epochs is None else replace(config.final, epochs=args.epochs)
     learned = config.open("train")
     tested = open_test(config, learned)
-    encoding, lifter = config.pictures_of(learned), load_lifter("lifter").model
+    config = config.fitted(learned)
+    encoding, lifter = config.pictures, load_lifter("lifter").model
 
     def again(takes: Sequence[Take], detector: Detector | None) -> list[Take]:
         return [lifted(take, lifter, detector=detector, seed=n) for n, take in enumerate(takes)]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poseact.camera import DEPTH_RANGE_MM
+from poseact.camera import DEPTH_RANGE_MM, FOCAL
 from poseact.finder import find
 from poseact.geometry import check_box, crop_matrix, square, transform, union, warp
 from poseact.layouts import Layout, layout_named
@@ -131,8 +131,8 @@ class Predictor:
     threads of torch, for the whole process. flip: average with the mirror image (twice the cost).
     smooth: One Euro filter on the poses of a video. search: find the person in the frame and follow
     it; off, the given box, or the whole frame, serves for every frame. focal_px: of the camera;
-    None assumes 1.2 times the longer side of the frame. action_set: which of the model's sets, None
-    for poses alone.
+    None assumes `FOCAL` times the longer side of the frame. action_set: which of the model's sets,
+    None for poses alone.
 
     Raises FileNotFoundError or ValueError for unusable weights, exit or device.
     """
@@ -241,7 +241,7 @@ class Predictor:
                 look.uvd,
                 look.to_image,
                 self.layout,
-                focal_px=self.focal_px or 1.2 * max(height, width),
+                focal_px=self.focal_px or FOCAL * max(height, width),
                 centre=(width / 2, height / 2),
             )
         return Person(look.xy, xyz, look.score, look.box, self.layout, track)

@@ -360,6 +360,11 @@ def logits(model: nn.Module, x: Tensor, *, batch: int = 128) -> np.ndarray:
     return torch.cat([model(as_input(part)) for part in x.split(batch)]).numpy()
 
 
+def probabilities(model: nn.Module, x: Tensor) -> np.ndarray:
+    """(N, A), of the same."""
+    return torch.from_numpy(logits(model, x)).softmax(-1).numpy()
+
+
 def accuracy(model: nn.Module, bank: Bank) -> float:
     """Share 0..1 of takes that are recognised; each counts once, as it is."""
     return top1(logits(model, bank.plain), bank.action.numpy()).mean
@@ -371,9 +376,9 @@ def view_accuracy(model: nn.Module, bank: Bank) -> float:
     if bank.drawn is None:
         raise ValueError("this bank has no views; make it with copies=8")
     views = torch.cat([bank.plain[:, None], bank.drawn], 1)
-    each = torch.from_numpy(logits(model, views.flatten(0, 1))).softmax(-1)
-    mean = each.unflatten(0, views.shape[:2]).mean(1)
-    return top1(mean.numpy(), bank.action.numpy()).mean
+    each = probabilities(model, views.flatten(0, 1))
+    mean = each.reshape(*views.shape[:2], -1).mean(1)
+    return top1(mean, bank.action.numpy()).mean
 
 
 def copy_accuracy(model: nn.Module, bank: Bank) -> float:

@@ -66,8 +66,9 @@ class SearchConfig:
     learned from (flat ones keep theirs, which are foreshortened). copies: augmented versions of
     each training picture. fps: of the recordings, for the windows of the classifier that is left.
 
-    Shared weights: blocks, channels and rows as in `ENASConfig`; the rate of `shared` falls
-    as a cosine in rounds of restart, 2 restart, 4 restart ... epochs. Controller: after each epoch
+    Shared weights: blocks, channels and rows as in `ENASConfig`; with `whole_columns` the rows are
+    all that the pictures have (`fitted`). The rate of `shared` falls as a cosine in rounds of
+    restart, 2 restart, 4 restart ... epochs. Controller: after each epoch
     `controller_steps` steps of `controller_samples` architectures, each rewarded with its accuracy
     on one batch of `reward_batch` held-out pictures plus `entropy_weight` times its entropy,
     against a moving average.
@@ -92,6 +93,7 @@ class SearchConfig:
     dropout: float = 0.1
     drop_path: float = 0.4
     rows: int = 3
+    whole_columns: bool = False
     shared: Training = Training(batch=160, lr_min=5e-4, weight_decay=2e-4)
     restart: int = 10
     controller_steps: int = 30
@@ -123,12 +125,14 @@ class SearchConfig:
     def open(self, split: Split) -> list[Take]:
         return open_takes(self.data, self.root, split, subset=self.subset, fold=self.fold)
 
-    def pictures_of(self, learned: Sequence[Take]) -> Pictures:
-        """How takes are encoded for a network that learns from these."""
-        if not self.same_bones or flat(learned):
-            return self.pictures
-        bones = dataset_bones((take.poses for take in learned), learned[0].layout)
-        return replace(self.pictures, spmf=replace(self.pictures.spmf, bones=bones))
+    def fitted(self, learned: Sequence[Take]) -> SearchConfig:
+        """The same for networks that learn from these takes: their bones, the rows they fill."""
+        pictures = self.pictures
+        if self.same_bones and not flat(learned):
+            bones = dataset_bones((take.poses for take in learned), learned[0].layout)
+            pictures = replace(pictures, spmf=replace(pictures.spmf, bones=bones))
+        rows = pictures.plain(learned[0]).shape[1] if self.whole_columns else self.rows
+        return replace(self, pictures=pictures, rows=rows)
 
     def shared_net(self, classes: int) -> SharedNet:
         config = ENASConfig(
@@ -172,7 +176,7 @@ def small(data: str, root: str, subset: str = "all", *, seed: int = 0) -> Search
         channels=32,
         dropout=0.3,
         drop_path=0.1,
-        rows=32,
+        whole_columns=True,
         shared=Training(epochs=70, batch=16, lr_min=5e-4, weight_decay=5e-4),
         controller_steps=5,
         controller_samples=4,
@@ -185,6 +189,21 @@ def small(data: str, root: str, subset: str = "all", *, seed: int = 0) -> Search
         final=Training(epochs=60, batch=32, weight_decay=1e-3, warmup=5, smoothing=0.1),
         parameters=400_000,
         seed=seed,
+    )
+
+
+def tall(data: str, root: str, subset: str = "all", *, seed: int = 0) -> SearchConfig:
+    """For more minutes and better answers than `small`: every pair of joints keeps its row of the
+    picture, which is equalised as in the paper and 64 px wide, and final trainings take four times
+    the steps."""
+    config = small(data, root, subset, seed=seed)
+    spmf = replace(config.pictures.spmf, enhance="clahe", size=64, keep_rows=True)
+    return replace(
+        config,
+        pictures=replace(config.pictures, spmf=spmf),
+        copies=32,
+        final=replace(config.final, epochs=120, batch=16, weight_decay=3e-3),
+        parameters=600_000,
     )
 
 
@@ -217,9 +236,9 @@ def search(config: SearchConfig, out: str | Path, *, resume: bool = False) -> Fo
     training = config.open("train")
     classes = class_count(training)
     learned, held = hold_out(training, config.validation)
-    pictures = config.pictures_of(learned)
-    bank = Bank(learned, pictures, copies=config.copies, seed=config.seed)
-    validation = Bank(held, pictures)
+    config = config.fitted(learned)
+    bank = Bank(learned, config.pictures, copies=config.copies, seed=config.seed)
+    validation = Bank(held, config.pictures)
     run = Search(config, classes, bank, validation)
     if state := folder.read_checkpoint():
         run.load(state)

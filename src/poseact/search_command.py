@@ -35,8 +35,9 @@ class Search:
     directed: Annotated[tuple[int, ...], arg(metavar="CLASS")] = ()
     """Classes, from 0 on, that no augmentation turns backwards in time; 0 1 for SBU's approaching
     and departing."""
-    preset: Literal["small", "paper"] = "small"
-    """small: some CPU minutes; paper: size and length of Pham et al. 2019, days on a CPU."""
+    preset: Literal["small", "tall", "paper"] = "small"
+    """small: some CPU minutes; tall: every pair of joints keeps its row of the picture, better and
+    some four times slower; paper: size and length of Pham et al. 2019, days on a CPU."""
     validation: Annotated[tuple[str, ...], arg(metavar="SUBJECT")] = ("7", "9")
     """Training subjects who give rewards and choose; of SBU pairs (s01-s02) or "fold 2"."""
     random: Annotated[int, arg(metavar="N")] = 0
@@ -58,7 +59,7 @@ class Search:
 
     def run(self) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from poseact.search import SearchConfig, search, small
+        from poseact.search import SearchConfig, search, small, tall
         from poseact.search_table import PAPER_COPIES, compare
 
         if min(self.seeds, self.control_seeds or 1) < 1 or self.random < 0:
@@ -66,7 +67,7 @@ class Search:
                 "--seeds and --control-seeds are 1 or more and --random 0 or more, "
                 f"got {self.seeds}, {self.control_seeds} and {self.random}"
             )
-        start = small if self.preset == "small" else SearchConfig
+        start = {"small": small, "tall": tall, "paper": SearchConfig}[self.preset]
         config = start(self.data, str(self.root), self.subset, seed=self.seed)
         augment = replace(config.pictures.augment, directed=self.directed)
         config = replace(

@@ -11,10 +11,10 @@ import csv
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import nn
 
 from poseact import weights
 from poseact.data import sbu
+from poseact.metrics import top1
 from poseact.models.densenet import DenseNet
 from poseact.models.enas import (
     PUBLISHED,
@@ -35,6 +36,7 @@ from poseact.models.enas import (
 from poseact.models.temporal import TemporalCNN
 from poseact.recognition import (
     Bank,
+    Encoding,
     Joints,
     Take,
     accuracy,
@@ -43,6 +45,7 @@ from poseact.recognition import (
     flat,
     hold_out,
     label_names,
+    probabilities,
     train,
     view_accuracy,
 )
@@ -55,6 +58,8 @@ PAPER_COPIES = 21
 Control = Literal["published", "densenet", "temporal"]
 CONTROLS: tuple[Control, ...] = ("published", "densenet", "temporal")
 SEARCHED, DENSENET = "searched", "DenseNet-40"
+DENSENET_PX = 32
+"""Side of the pictures that DenseNet-40 reads: those of the paper."""
 
 _RANDOM = 77  # seed of the random architectures: the same for all searches
 
@@ -62,13 +67,15 @@ _RANDOM = 77  # seed of the random architectures: the same for all searches
 @dataclass(frozen=True)
 class Row:
     """A classifier on the test subjects. accuracy: share 0..1 of sequences, one number a seed.
-    views, copies: the same by the mean over augmented views of a sequence, and over augmented
-    copies one by one; empty if not asked for. shared: accuracy on the validation part with shared
-    weights, None outside the search space."""
+    together: the same by the mean of the probabilities that the networks of all seeds give. views,
+    copies: the same by the mean over augmented views of a sequence, and over augmented copies one
+    by one; empty if not asked for. shared: accuracy on the validation part with shared weights,
+    None outside the search space."""
 
     name: str
     parameters: int
     accuracy: tuple[float, ...]
+    together: float
     views: tuple[float, ...]
     copies: tuple[float, ...]
     shared: float | None
@@ -94,16 +101,18 @@ class Table:
     def text(self) -> str:
         """As Markdown."""
         lines = [
-            "| classifier | parameters | seeds | test accuracy % | by views % | over copies % "
-            "| shared weights % |",
-            "|---|---|---|---|---|---|---|",
+            "| classifier | parameters | seeds | test accuracy % | seeds together % | by views % "
+            "| over copies % | shared weights % |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for row in self.rows:
-            spread = f" +- {row.spread * 100:.1f}" if len(row.accuracy) > 1 else ""
+            several = len(row.accuracy) > 1
+            spread = f" +- {row.spread * 100:.1f}" if several else ""
+            together = (row.together,) if several else ()
             shared = () if row.shared is None else (row.shared,)
             lines.append(
                 f"| {row.name} | {row.parameters / 1e6:.2f} M | {len(row.accuracy)} "
-                f"| {row.mean * 100:.1f}{spread} | {_percent(row.views)} "
+                f"| {row.mean * 100:.1f}{spread} | {_percent(together)} | {_percent(row.views)} "
                 f"| {_percent(row.copies)} | {_percent(shared)} |"
             )
         random = [row.mean for row in self.rows if row.name.startswith("random")]
@@ -126,6 +135,15 @@ class _Entry:
     build: Callable[[], nn.Module]
     banks: tuple[Bank, Bank]
     genotype: Genotype | None = None
+
+
+class _Score(NamedTuple):
+    """Of one trained network; `probabilities` of the test sequences, views and copies as asked."""
+
+    accuracy: float
+    probabilities: list[list[float]]
+    views: float | None = None
+    copies: float | None = None
 
 
 def compare(
@@ -169,9 +187,10 @@ def compare(
             Row(
                 entry.name,
                 parameters(entry.build()),
-                tuple(score[0] for score in scores),
-                tuple(score[1] for score in scores) if copies else (),
-                tuple(score[2] for score in scores) if copies else (),
+                tuple(score.accuracy for score in scores),
+                _together(scores, entry.banks[1]),
+                tuple(score.views for score in scores if score.views is not None),
+                tuple(score.copies for score in scores if score.copies is not None),
                 shared.get(entry.genotype) if entry.genotype else None,
             )
         )
@@ -199,28 +218,31 @@ def _entries(
     controls: Sequence[Control],
     copies: int,
 ) -> list[_Entry]:
-    encoding = config.pictures_of(training)
-    pictures = (
-        Bank(training, encoding, copies=config.copies, seed=config.seed),
-        Bank(test, encoding, copies=copies, seed=config.seed + 1),
-    )
+    config = config.fitted(training)
+    encoding = config.pictures
+
+    def banks(encoding: Encoding) -> tuple[Bank, Bank]:
+        return (
+            Bank(training, encoding, copies=config.copies, seed=config.seed),
+            Bank(test, encoding, copies=copies, seed=config.seed + 1),
+        )
+
     generator = torch.Generator().manual_seed(_RANDOM)
     nodes = config.controller.nodes
     named = [(SEARCHED, chosen)]
     named += [(f"random {n + 1}", random_genotype(nodes, generator)) for n in range(random)]
     named += [("published cells", PUBLISHED)] * ("published" in controls)
+    pictures = banks(encoding)
     entries = [
         _Entry(name, builder(config, genotype, classes), pictures, genotype)
         for name, genotype in named
     ]
     if "densenet" in controls:
-        entries.append(_Entry(DENSENET, lambda: DenseNet(classes), pictures))
+        square = replace(encoding, spmf=replace(encoding.spmf, size=DENSENET_PX, keep_rows=False))
+        entries.append(_Entry(DENSENET, lambda: DenseNet(classes), banks(square)))
     if "temporal" in controls:
         joints = Joints(augment=encoding.augment, bones=encoding.spmf.bones)
-        paths = (
-            Bank(training, joints, copies=config.copies, seed=config.seed),
-            Bank(test, joints, copies=copies, seed=config.seed + 1),
-        )
+        paths = banks(joints)
         channels = paths[0].plain.shape[1]
         entries.append(_Entry("temporal CNN", lambda: TemporalCNN(channels, classes), paths))
     return entries
@@ -236,7 +258,8 @@ def shared_ratings(
     """Accuracies on the validation part with the shared weights of a finished search, of the
     architectures that have its number of nodes."""
     learned, takes = hold_out(training, config.validation)
-    held = Bank(takes, config.pictures_of(learned))
+    config = config.fitted(learned)
+    held = Bank(takes, config.pictures)
     run = Search(config, classes, held, held)
     state = RunFolder(folder).read_checkpoint()
     if state is None:
@@ -258,8 +281,8 @@ class _Tested:
                 raise ValueError(f"{path} belongs to a search with other settings; remove it")
             self.table = known
 
-    def score(self, entry: _Entry, config: SearchConfig, seed: int, copies: int) -> list[float]:
-        """Per sequence and, with copies, by views and per copy."""
+    def score(self, entry: _Entry, config: SearchConfig, seed: int, copies: int) -> _Score:
+        """Of one training, or what is known of it."""
         arc = "" if entry.genotype is None else " ".join(map(str, entry.genotype.arc()))
         key = f"{entry.name} [{arc}] seed {seed} copies {copies}"
         if key not in self.table["scores"]:
@@ -267,14 +290,22 @@ class _Tested:
             model = train(entry.build, learned, config.final, seed=seed)
             if entry.name == SEARCHED and seed == 0 and isinstance(model, ENASNet):
                 save_classifier(config, model, self.takes, self.path.parent)
-            found = [accuracy(model, test)]
+            answers = probabilities(model, test.plain).round(4).tolist()
+            found = _Score(accuracy(model, test), answers)
             if copies:
-                found += [view_accuracy(model, test), copy_accuracy(model, test)]
-            self.table["scores"][key] = found
+                found = found._replace(
+                    views=view_accuracy(model, test), copies=copy_accuracy(model, test)
+                )
+            self.table["scores"][key] = found._asdict()
             with written_whole(self.path) as temporary:
-                temporary.write_text(json.dumps(self.table, indent=1))
-            print(f"{entry.name}, seed {seed}: {found[0]:.1%}", flush=True)
-        return self.table["scores"][key]
+                temporary.write_text(json.dumps(self.table))
+            print(f"{entry.name}, seed {seed}: {found.accuracy:.1%}", flush=True)
+        return _Score(**self.table["scores"][key])
+
+
+def _together(scores: Sequence[_Score], test: Bank) -> float:
+    mean = np.mean([score.probabilities for score in scores], axis=0)
+    return top1(mean, test.action.numpy()).mean
 
 
 def save_classifier(
@@ -293,7 +324,7 @@ def save_classifier(
     return weights.save_classifier(
         folder / "classifier.safetensors",
         model,
-        config.pictures_of(training).spmf,
+        config.fitted(training).pictures.spmf,
         layout=first.layout,
         labels=names,
         frames=int(np.median([len(take.poses) for take in training])),
@@ -330,13 +361,16 @@ def save(table: Table, folder: Path) -> None:
         temporary.write_text(json.dumps(note, indent=1))
     with written_whole(folder / "table.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("classifier", "parameters", "mean", "spread", "seeds", "shared"))
+        writer.writerow(
+            ("classifier", "parameters", "mean", "spread", "seeds", "together", "shared")
+        )
         for row in table.rows:
             numbers = (
                 row.parameters,
                 row.mean,
                 _or_none(row.spread),
                 len(row.accuracy),
+                row.together,
                 row.shared,
             )
             writer.writerow((row.name, *numbers))

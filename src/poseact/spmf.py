@@ -64,7 +64,8 @@ class SPMFConfig:
     persons: several persons as one body of more joints, so that the pairs between them count, or as
     pictures one below the other. enhance: equalise the histogram, on tiles (clahe), as a whole (he)
     or not; clip_limit and tiles (per side) are OpenCV's. size: side of the picture in px, None for
-    its own (2 T - 1 columns). resize: area averages, nearest picks.
+    its own (2 T - 1 columns). keep_rows: every pair of joints keeps the row it has, size is the
+    width alone. resize: area averages, nearest picks.
     """
 
     smooth: bool = True
@@ -78,6 +79,7 @@ class SPMFConfig:
     clip_limit: float = 2.0
     tiles: int = 8
     size: int | None = 32
+    keep_rows: bool = False
     resize: Literal["area", "nearest"] = "area"
 
     def __post_init__(self) -> None:
@@ -101,7 +103,7 @@ DEFAULT = SPMFConfig()
 
 
 def spmf(poses: np.ndarray, layout: Layout, *, config: SPMFConfig = DEFAULT) -> np.ndarray:
-    """The Enhanced-SPMF of a sequence: uint8 RGB (size, size, 3).
+    """The Enhanced-SPMF of a sequence: uint8 RGB (size, size, 3), (2 N, size, 3) if rows are kept.
 
     poses: (T, J, 3) in any unit, or (T, P, J, 3) of P persons in one space; NaN is unknown, see
     `complete`. With size None the picture is (2 N, 2 T - 1, 3) for N pairs of joints: 190 for 20
@@ -114,7 +116,10 @@ def spmf(poses: np.ndarray, layout: Layout, *, config: SPMFConfig = DEFAULT) -> 
     """
     distance, offset = features(poses, layout, config=config)
     picture = enhance(encode(distance, offset, _bounds(distance, offset, config)), config=config)
-    return picture if config.size is None else resize(picture, config.size, how=config.resize)
+    if config.size is None:
+        return picture
+    height = len(picture) if config.keep_rows else config.size
+    return resize(picture, (height, config.size), how=config.resize)
 
 
 def dataset_bounds(
@@ -338,22 +343,22 @@ def enhance(picture: np.ndarray, *, config: SPMFConfig = DEFAULT) -> np.ndarray:
 
 
 def resize(
-    picture: np.ndarray, size: int, *, how: Literal["area", "nearest"] = "area"
+    picture: np.ndarray, size: tuple[int, int], *, how: Literal["area", "nearest"] = "area"
 ) -> np.ndarray:
-    """(H, W, 3) -> (size, size, 3).
+    """(H, W, 3) -> (height, width, 3), size is (height, width).
 
     area: means along a side that shrinks; a side that grows is interpolated. One side at a time,
     since OpenCV averages only if both shrink. nearest: pixels as they are.
     """
 
-    def along(side: int) -> int:
+    def along(old: int, new: int) -> int:
         if how == "nearest":
             return cv2.INTER_NEAREST
-        return cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
+        return cv2.INTER_AREA if old >= new else cv2.INTER_LINEAR
 
     height, width = picture.shape[:2]
-    picture = cv2.resize(picture, (width, size), interpolation=along(height))
-    return cv2.resize(picture, (size, size), interpolation=along(width))
+    picture = cv2.resize(picture, (width, size[0]), interpolation=along(height, size[0]))
+    return cv2.resize(picture, (size[1], size[0]), interpolation=along(width, size[1]))
 
 
 # ------------------------------------------------------------------------------------ augmentation
@@ -366,7 +371,8 @@ class Augment:
     Of the skeletons: yaw_rad turns about the vertical (y), +-. noise is the deviation of every
     joint, in torsos. keep is the least share of the frames that a random cut in time leaves.
     mirror and swap are the shares of sequences that are mirrored left to right and whose persons
-    change places. Of the picture: margin is by how many px it is larger before it is cut. reverse
+    change places. Of the picture: margin is by how many px it is larger before it is cut (rows that
+    are kept are not cut). reverse
     is the share turned backwards in time, without the classes of `directed` (approaching is
     departing backwards). upside_down is the share with JJD below JJO.
     """
@@ -407,12 +413,20 @@ class Augment:
         return poses + rng.normal(0, self.noise * torso_length(poses, layout), poses.shape)
 
     def picture(
-        self, picture: np.ndarray, rng: np.random.Generator, *, action: int | None = None
+        self,
+        picture: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        action: int | None = None,
+        keep_rows: bool = False,
     ) -> np.ndarray:
-        """One draw: (H, W, 3) -> (H - margin, W - margin, 3), cut and perhaps turned round."""
+        """One draw: (H, W, 3) -> (H - margin, W - margin, 3), cut and perhaps turned round; with
+        rows kept (H, W - margin, 3)."""
         top, left = rng.integers(self.margin, size=2, endpoint=True)
         height, width = (side - self.margin for side in picture.shape[:2])
-        picture = picture[top : top + height, left : left + width]
+        if not keep_rows:
+            picture = picture[top : top + height]
+        picture = picture[:, left : left + width]
         backwards = rng.random() < self.reverse and action not in self.directed
         upside_down = rng.random() < self.upside_down
         return np.ascontiguousarray(picture[:: -1 if upside_down else 1, :: -1 if backwards else 1])
@@ -434,7 +448,7 @@ def augmented(
         poses = with_bones(complete(poses, layout), layout, config.bones)
     larger = replace(config, size=config.size + augment.margin, bones=None)
     picture = spmf(augment.poses(poses, layout, rng), layout, config=larger)
-    return augment.picture(picture, rng, action=action)
+    return augment.picture(picture, rng, action=action, keep_rows=config.keep_rows)
 
 
 def turn(poses: np.ndarray, yaw_rad: float) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from poseact.camera import FOCAL
 from poseact.geometry import box_around
 from poseact.layouts import DERIVED, H36M17, Layout, convert, layout_named
 from poseact.lift_data import fill_missing
@@ -32,8 +33,6 @@ from poseact.weights import LoadedClassifier
 
 LEAST_SHARE = 0.25
 """Of a window: with fewer frames there is no answer yet."""
-FOCAL = 1.2
-"""Assumed focal length over the longer side of the picture, as `Predictor` does."""
 
 _ENDS = {"hand": "wrist", "hand_tip": "wrist", "thumb": "wrist", "foot": "ankle"}
 _NEARBY = {f"{s}_{end}": f"{s}_{joint}" for end, joint in _ENDS.items() for s in "lr"}

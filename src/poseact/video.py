@@ -386,7 +386,11 @@ class VideoWriter:
         self._stream.width, self._stream.height = (side + side % 2 for side in size)
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
-        self._stream.codec_context.options = {"crf": "20", "preset": "veryfast"}
+        self._stream.codec_context.options = {
+            "crf": "23",
+            "preset": "veryfast",
+            "x264-params": "mbtree=0",  # with it, one input gives now this file and now that
+        }
         self._stream.codec_context.colorspace = 1  # BT.709, said and used
         self._stream.codec_context.color_primaries = 1
         self._stream.codec_context.color_trc = 1
