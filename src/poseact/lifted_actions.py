@@ -23,7 +23,7 @@ from poseact.lifting import lift
 from poseact.models.enas import PUBLISHED, ENASNet, read_genotype
 from poseact.models.lifter import Lifter
 from poseact.recognition import Bank, Take, accuracy, class_count, train
-from poseact.search import builder, small
+from poseact.search import builder, small, tall
 from poseact.search_table import open_test, save_classifier
 from poseact.spmf import complete
 from poseact.unified import in_layout
@@ -53,13 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What lifting costs a classifier of skeletons.")
     parser.add_argument("--root", required=True, help="MSR Action3D as .npz")
     parser.add_argument("--subset", default="all")
+    parser.add_argument("--preset", choices=("small", "tall"), default="small")
     parser.add_argument("--genotype", type=Path, help="of a search; without, the published cells")
     parser.add_argument("--epochs", type=int, help="the preset's, if not given")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the classifier")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    config = small("msr3d", args.root, args.subset)
+    start = {"small": small, "tall": tall}[args.preset]
+    config = start("msr3d", args.root, args.subset)
     final = config.final if args.epochs is None else replace(config.final, epochs=args.epochs)
     learned = config.open("train")
     tested = open_test(config, learned)
