@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # ENAS on MSR Action3D (AS1, AS2, AS3, cross-subject) beside its controls; see docs/enas.md.
 # Needs POSEACT_SHARED: its folder `data/skeletons` holds msr_action3d.npz.
-# Ten minutes a subset on a core shared with other work. Stop it whenever you like: the same command goes on.
-# One subset: runs/search_msr.sh AS2. With DenseNet-40 (five minutes more): CONTROLS="published densenet temporal"
+# A quarter of an hour a subset on a core shared with other work, ten minutes with PRESET=small. Stop it
+# whenever you like: the same command goes on. One subset: runs/search_msr.sh AS2. With DenseNet-40, which
+# takes long: CONTROLS="published densenet temporal"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${POSEACT_SHARED:?set it to the folder that holds data/skeletons}"
