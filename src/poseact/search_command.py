@@ -37,7 +37,7 @@ class Search:
     and departing."""
     preset: Literal["small", "tall", "paper"] = "small"
     """small: some CPU minutes; tall: every pair of joints keeps its row of the picture, and final
-    trainings take four times the steps; paper: size and length of Pham et al. 2019, days on a CPU."""
+    trainings take four times the steps; paper: size and length of Pham et al. 2019, CPU days."""
     validation: Annotated[tuple[str, ...], arg(metavar="SUBJECT")] = ("7", "9")
     """Training subjects who give rewards and choose; of SBU pairs (s01-s02) or "fold 2"."""
     random: Annotated[int, arg(metavar="N")] = 0
