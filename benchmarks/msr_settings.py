@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from msr_within import SUBSETS, class_sets, right_within
 from torch import nn
 
-from poseact.data import skeletons
 from poseact.models.enas import random_genotype
 from poseact.models.temporal import TemporalCNN
 from poseact.recognition import (
@@ -36,7 +36,7 @@ from poseact.recognition import (
 from poseact.search import SearchConfig, builder, small, tall
 from poseact.spmf import Augment, SPMFConfig, turn
 
-SUBSETS, CLASSES = ("AS1", "AS2", "AS3"), 20
+CLASSES = 20
 Options = Mapping[str, Any]
 NONE: Options = {}
 
@@ -151,7 +151,7 @@ def answers(
 
 
 def held_out(
-    setting: Setting, takes: Sequence[Take], sets: Sequence[Sequence[int]], seeds: int
+    setting: Setting, takes: Sequence[Take], sets: Sequence[list[int]], seeds: int
 ) -> tuple[list[float], dict[str, float]]:
     """Shares right within each of the sets of classes, and of all 20 by subject (not `apart`)."""
     if setting.face:
@@ -166,9 +166,7 @@ def held_out(
                     whole.setdefault(subject, []).append(share)
                 for k, within in enumerate(sets):
                     if set(within) <= set(group):
-                        rows = np.isin(action, within)
-                        best = np.take(within, answer[rows][:, within].argmax(1))
-                        right[k].append(best == action[rows])
+                        right[k].append(right_within(answer, action, within))
     of_subject = {subject: float(np.mean(shares)) for subject, shares in whole.items()}
     return [float(np.concatenate(each).mean()) for each in right], of_subject
 
@@ -181,11 +179,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     takes = small("msr3d", args.root).open("train")
-    names = skeletons.label_names(args.root, subset="all")
-    sets = [
-        [names.index(n) for n in skeletons.label_names(args.root, subset=subset)]
-        for subset in SUBSETS
-    ]
+    sets = class_sets(args.root)
     print(f"| setting | {' | '.join(SUBSETS)} | mean | by subject, 20 classes |\n|{'---|' * 6}")
     for setting in settings(args.root):
         if args.only is None or args.only in setting.name:

@@ -21,12 +21,21 @@ from poseact.recognition import open_takes
 SUBSETS = ("AS1", "AS2", "AS3")
 
 
-def within(answers: np.ndarray, action: np.ndarray, classes: list[int]) -> float:
-    """Share right, %, of the rows (N, 20) whose action is one of the classes, of these alone."""
+def class_sets(root: str) -> list[list[int]]:
+    """The classes of each subset among all 20."""
+    names = skeletons.label_names(root, subset="all")
+    return [[names.index(n) for n in skeletons.label_names(root, subset=s)] for s in SUBSETS]
+
+
+def right_within(answers: np.ndarray, action: np.ndarray, classes: list[int]) -> np.ndarray:
+    """Of the rows (N, 20) whose action is one of the classes: is it the likeliest of these?"""
     rows = np.isin(action, classes)
-    return 100 * float(
-        (np.take(classes, answers[rows][:, classes].argmax(1)) == action[rows]).mean()
-    )
+    return np.take(classes, answers[rows][:, classes].argmax(1)) == action[rows]
+
+
+def within(answers: np.ndarray, action: np.ndarray, classes: list[int]) -> float:
+    """The share of those, %."""
+    return 100 * float(right_within(answers, action, classes).mean())
 
 
 def main() -> None:
@@ -38,11 +47,7 @@ def main() -> None:
     if tested["config"]["subset"] != "all":
         raise SystemExit(f"{args.run} is a search on {tested['config']['subset']}, not on all")
     action = np.array([take.action for take in open_takes("msr3d", args.root, "test")])
-    names = skeletons.label_names(args.root, subset="all")
-    sets = [
-        [names.index(n) for n in skeletons.label_names(args.root, subset=subset)]
-        for subset in SUBSETS
-    ]
+    sets = class_sets(args.root)
     answers: dict[str, list[np.ndarray]] = {}
     for key, score in tested["scores"].items():
         answers.setdefault(key.partition(" [")[0], []).append(np.array(score["probabilities"]))

@@ -234,6 +234,15 @@ def test_a_stem_of_whole_columns_has_the_rows_of_the_pictures(reads: list[str]) 
     assert columns.shape[2:] == (1, 8)
 
 
+def test_the_card_has_the_size_of_the_pictures(reads: list[str], tmp_path: Path) -> None:
+    tall = Pictures(SPMFConfig(size=8, tiles=2, keep_rows=True), tiny().pictures.augment)
+    config = tiny(pictures=tall, whole_columns=True)
+    search(config, tmp_path)
+    compare(config, tmp_path, seeds=1, random=0, controls=())
+    left = load_classifier(tmp_path / "classifier.safetensors")
+    assert left.card.size == (380, 8) and left.pictures == tall.spmf
+
+
 def test_a_table_before_the_search_is_refused(reads: list[str], tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="finish the search first"):
         compare(tiny(), tmp_path)

@@ -172,7 +172,8 @@ def compare(
     training = config.open("train")
     test = open_test(config, training)
     classes = class_count(training)
-    entries = _entries(config, chosen, training, test, classes, random, controls, copies)
+    fitted = config.fitted(training)
+    entries = _entries(fitted, chosen, training, test, classes, random, controls, copies)
     shared = shared_ratings(
         config, folder, training, classes, [e.genotype for e in entries if e.genotype]
     )
@@ -182,7 +183,7 @@ def compare(
         count = seeds if entry.name == SEARCHED else control_seeds or seeds
         if entry.name == DENSENET:
             count = 1  # thirty times the work of a searched network
-        scores = [tested.score(entry, config, seed, copies) for seed in range(count)]
+        scores = [tested.score(entry, fitted, seed, copies) for seed in range(count)]
         rows.append(
             Row(
                 entry.name,
@@ -218,7 +219,6 @@ def _entries(
     controls: Sequence[Control],
     copies: int,
 ) -> list[_Entry]:
-    config = config.fitted(training)
     encoding = config.pictures
 
     def banks(encoding: Encoding) -> tuple[Bank, Bank]:
@@ -316,15 +316,15 @@ def save_classifier(
     *,
     also: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """classifier.safetensors, half precision: for `weights.load_classifier`. also: more of what it
-    learned from, for the card."""
+    """classifier.safetensors, half precision: for `weights.load_classifier`. config: fitted to the
+    training. also: more of what it learned from, for the card."""
     first = training[0]
     persons = first.poses.shape[1]
     names = sbu.ACTIONS if persons > 1 else label_names(config.data, config.root, config.subset)
     return weights.save_classifier(
         folder / "classifier.safetensors",
         model,
-        config.fitted(training).pictures.spmf,
+        config.pictures.spmf,
         layout=first.layout,
         labels=names,
         frames=int(np.median([len(take.poses) for take in training])),

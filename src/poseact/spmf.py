@@ -372,9 +372,8 @@ class Augment:
     joint, in torsos. keep is the least share of the frames that a random cut in time leaves.
     mirror and swap are the shares of sequences that are mirrored left to right and whose persons
     change places. Of the picture: margin is by how many px it is larger before it is cut (rows that
-    are kept are not cut). reverse
-    is the share turned backwards in time, without the classes of `directed` (approaching is
-    departing backwards). upside_down is the share with JJD below JJO.
+    are kept are not cut). reverse is the share turned backwards in time, without the classes of
+    `directed` (approaching is departing backwards). upside_down is the share with JJD below JJO.
     """
 
     yaw_rad: float = float(np.deg2rad(30))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -198,6 +199,8 @@ def save_classifier(
     (a median), fps of them a second. persons, flat: see `LoadedClassifier`. ValueError if the
     labels are not as many as the classes.
     """
+    from poseact.spmf import spmf
+
     if len(labels) != model.config.classes:
         raise ValueError(f"{model.config.classes} classes have {len(labels)} labels")
     config = dataclasses.asdict(model.config) | {
@@ -206,12 +209,13 @@ def save_classifier(
         "persons": persons,
         "flat": flat,
     }
-    side = pictures.size or 0
+    seen = np.zeros((2, persons, len(layout), 3))
+    height, width = spmf(seen, layout, config=pictures).shape[:2] if pictures.size else (0, 0)
     card = Card(
         config,
         layout.name,
         (tuple(labels),),
-        (side, side),
+        (height, width),
         frames,
         fps,
         architecture="enas",
