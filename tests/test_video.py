@@ -199,6 +199,7 @@ def test_the_same_frames_make_the_same_file(tmp_path: Path) -> None:
             for frame in frames:
                 video.write(frame)
     assert len({path.read_bytes() for path in files}) == 1
+    assert b"mbtree=0" in files[0].read_bytes()  # x264's own note: with it larger frames differ
 
 
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:
