@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
-python -m poseact.ablation e -o "${OUT:-runs/out/ablation}" --jobs 2 "$@"
+python -m experiments.ablation e -o "${OUT:-runs/out/ablation}" --jobs 2 "$@"

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.ablation import __main__ as command
+from experiments.ablation import arms as ablation
+from experiments.ablation import figure, runs, tables
+from experiments.ablation.arms import arms, folder, parent
 from poseact import data, train
-from poseact.ablation import __main__ as command
-from poseact.ablation import arms as ablation
-from poseact.ablation import figure, runs, tables
-from poseact.ablation.arms import arms, folder, parent
 from poseact.data import pack
 from poseact.layouts import PA17
 from poseact.recipes import cost

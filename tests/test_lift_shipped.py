@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import lift_sheet
 from lifter_people import write_mocap
-from poseact import lift_sheet, weights
+from poseact import weights
 from poseact.cli import main
 from poseact.layouts import H36M17, OPENPOSE25
 from poseact.lift_data import Detector, Pairs, detected, random_views

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact import lifted_actions
+from experiments import lifted_actions
+from experiments.lifted_actions import DETECTOR, lifted
 from poseact.layouts import MSR20
-from poseact.lifted_actions import DETECTOR, lifted
 from poseact.metrics import p_mpjpe
 from poseact.recognition import Take, open_takes
 from poseact.weights import load_classifier, load_lifter

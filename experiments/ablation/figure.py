@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from poseact.ablation.tables import FIGURE_ARMS, Found, exits
+from experiments.ablation.tables import FIGURE_ARMS, Found, exits
 from poseact.draw import Colour, put_text, text_px
 from poseact.plot import INK, LETTER, Axis, Panel, ticks
 

@@ -1,6 +1,6 @@
 """A search on all 20 classes of MSR Action3D, scored within the classes of AS1, AS2 and AS3.
 
-    python benchmarks/msr_within.py RUN --root $POSEACT_SHARED/data/skeletons/msr_action3d.npz
+    python -m experiments.msr_within RUN --root $POSEACT_SHARED/data/skeletons/msr_action3d.npz
 
 RUN: a folder of `poseact search --subset all`. Its networks learned all actions of the training
 subjects; a test sequence of a subset is right if of its eight classes its own is the likeliest. Not

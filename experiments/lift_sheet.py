@@ -1,6 +1,6 @@
 """A sheet of held-out motion capture to look at: 2D joints, the true 3D pose, the lifted one.
 
-python -m poseact.lift_sheet --root DIR -o sheet.png [--weights lifter]
+python -m experiments.lift_sheet --root DIR -o sheet.png [--weights lifter]
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _picture(pairs: Pairs, n: int) -> np.ndarray:
 def main(args: Sequence[str] | None = None) -> int:
     """Draw the sheet; the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m poseact.lift_sheet",
+        prog="python -m experiments.lift_sheet",
         description="Draw a lifter's answers for held-out motion capture.",
     )
     parser.add_argument("--root", type=Path, required=True, help="folder of the motion capture")

@@ -21,8 +21,8 @@ from typing import Any
 import cv2
 import torch
 
+from experiments.ablation.arms import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
 from poseact import data, weights
-from poseact.ablation.arms import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
 from poseact.data import pack
 from poseact.evaluate import evaluate
 from poseact.recipes import cost

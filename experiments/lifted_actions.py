@@ -1,6 +1,6 @@
 """Actions in lifted poses: what lifting costs a classifier of recorded skeletons, and its cure.
 
-    python -m poseact.lifted_actions --root msr_action3d.npz --genotype run/genotype.json -o out
+    python -m experiments.lifted_actions --root msr_action3d.npz --genotype run/genotype.json -o out
 
 Recorded sequences are projected into 640 x 480 px where the Kinect stood and lifted again by the
 shipped lifter, from exact 2D joints or from those of a simulated detector. A classifier that

@@ -5,7 +5,7 @@ of their sequences that are recognised within the classes of AS1, AS2 and AS3, a
 three. One network learns all 20 classes, or each of the three has one of its own ("sets apart"), as
 in the tests of docs/enas.md. The test subjects are not read. docs/enas.md has the table.
 
-    python benchmarks/msr_settings.py --root $POSEACT_SHARED/data/skeletons/msr_action3d.npz
+    python -m experiments.msr_settings --root $POSEACT_SHARED/data/skeletons/msr_action3d.npz
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from msr_within import SUBSETS, class_sets, right_within
 from torch import nn
 
+from experiments.msr_within import SUBSETS, class_sets, right_within
 from poseact.models.enas import random_genotype
 from poseact.models.temporal import TemporalCNN
 from poseact.recognition import (

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from poseact.ablation.arms import arms
-from poseact.ablation.runs import Result, result
+from experiments.ablation.arms import arms
+from experiments.ablation.runs import Result, result
 from poseact.run_folder import written_whole
 
 Found = Mapping[str, Sequence[Result]]

@@ -1,4 +1,4 @@
-"""python -m poseact.ablation [TABLE ...] -o OUT"""
+"""python -m experiments.ablation [TABLE ...] -o OUT"""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ from pathlib import Path
 
 import cv2
 
-from poseact.ablation.arms import STEPS, arms, folder
-from poseact.ablation.figure import draw_cost
-from poseact.ablation.runs import (
-    carry_out,
-    expected_s,
-    left_s,
-    prepare,
-    result,
-    with_parents,
-)
-from poseact.ablation.tables import FIGURE_ARMS, TABLES, fill, gather, markdown
+from experiments.ablation.arms import STEPS, arms, folder
+from experiments.ablation.figure import draw_cost
+from experiments.ablation.runs import carry_out, expected_s, left_s, prepare, result, with_parents
+from experiments.ablation.tables import FIGURE_ARMS, TABLES, fill, gather, markdown
 from poseact.run_config import Config
 from poseact.run_folder import written_whole
 
@@ -29,7 +22,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Train what the tables need and is not there, show them; the exit status."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = argparse.ArgumentParser(
-        prog="python -m poseact.ablation",
+        prog="python -m experiments.ablation",
         description="The papers' ablations on rendered people. Stop it whenever you like: the same "
         "command goes on.",
         epilog="; ".join(f"{name}: {table.title}" for name, table in TABLES.items()),

@@ -2,5 +2,5 @@
 
 `arms` says what is trained, `runs` trains and scores it, `tables` and `figure` show the results.
 
-    python -m poseact.ablation --list -o OUT
+    python -m experiments.ablation --list -o OUT
 """

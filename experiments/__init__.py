@@ -1,0 +1,1 @@
+"""What made a table or a sheet in docs/: run from the repository's root, not installed."""
