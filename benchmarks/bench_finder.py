@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 
+from poseact.core.geometry import iou
 from poseact.data import nobody, synthetic
-from poseact.geometry import iou
 from poseact.people.scene import PeopleConfig
 from poseact.predictor import Predictor
 from poseact.track import LOST_SCORE, pose_box

@@ -30,16 +30,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from poseact.core.layouts import PA17
+from poseact.core.types import Record, Sample
 from poseact.data import lsp, pack, synthetic
 from poseact.data.augment import PAPER
 from poseact.data.dataset import Batches, Part, loader, make_sample
 from poseact.data.device_augment import cut, finish
-from poseact.layouts import PA17
 from poseact.objective import Objective
 from poseact.people.scene import PeopleConfig
 from poseact.recipes import recipe
 from poseact.run_config import Stage
-from poseact.types import Record, Sample
 from poseact.weights import network
 
 SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))

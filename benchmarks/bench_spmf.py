@@ -16,7 +16,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from poseact.layouts import H36M17, MSR20, NTU25, SBU15, Layout
+from poseact.core.layouts import H36M17, MSR20, NTU25, SBU15, Layout
 from poseact.spmf import JET, SPMFConfig, enhance, resize, smooth, spmf
 
 SIZE = 32

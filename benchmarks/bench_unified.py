@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import torch
 
+from poseact.core.layouts import layout_named
 from poseact.layers import channels_last
-from poseact.layouts import layout_named
 from poseact.lift_files import to_h36m17
 from poseact.models.enas import PUBLISHED, ENASConfig, ENASNet, parameters
 from poseact.people import PeopleConfig, render_clip

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from poseact.core.geometry import box_around
+from poseact.core.layouts import H36M17
+from poseact.core.types import Person, Result
 from poseact.draw import contact_sheet, draw_people, view_3d
-from poseact.geometry import box_around
-from poseact.layouts import H36M17
 from poseact.lift_data import MOCAP_FILES, Detector, Pairs, Split, detected, random_views, split_of
 from poseact.lifting import lift
 from poseact.metrics import mpjpe, root_aligned
 from poseact.models.lifter import Lifter
 from poseact.people.retarget import MocapClip, load_mocap
-from poseact.types import Person, Result
 from poseact.video import write_image
 from poseact.weights import load_lifter
 

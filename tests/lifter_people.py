@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseact.layouts import H36M17
+from poseact.core.layouts import H36M17
 from poseact.lift_data import Detector, Pairs, random_views
 
 NOTHING = Detector(0, 0, 0, 0, 0, 0, 0)

@@ -17,11 +17,11 @@ from experiments.ablation import arms as ablation
 from experiments.ablation import figure, runs, tables
 from experiments.ablation.arms import arms, folder, parent
 from poseact import data, train
+from poseact.core.layouts import PA17
+from poseact.core.types import Camera, Record
 from poseact.data import pack
-from poseact.layouts import PA17
 from poseact.recipes import cost
 from poseact.run_config import Config, from_json, to_json
-from poseact.types import Camera, Record
 from poseact.weights import network
 
 ARMS = arms(steps=1000)

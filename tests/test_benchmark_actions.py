@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from poseact import benchmarks, zoo
 from poseact.benchmarks.actions import action_set
+from poseact.core.layouts import PENN13
+from poseact.core.types import Output, Record
 from poseact.data import jhmdb, penn
-from poseact.layouts import PENN13
 from poseact.protocols import ClipProtocol
-from poseact.types import Output, Record
 from poseact.weights import Card
 
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from poseact import benchmarks
 from poseact.benchmarks import Look
-from poseact.camera import project
+from poseact.core.camera import project
+from poseact.core.geometry import crop_matrix, procrustes, square, transform
+from poseact.core.layouts import COCO17, H36M17, JHMDB15, LSP14, MPII16, PA17, Layout, convert
+from poseact.core.types import Camera, Output, Record
 from poseact.data import coco, h36m
-from poseact.geometry import crop_matrix, procrustes, square, transform
-from poseact.layouts import COCO17, H36M17, JHMDB15, LSP14, MPII16, PA17, Layout, convert
 from poseact.predictor import LIMBS
-from poseact.types import Camera, Output, Record
 from poseact.weights import Card
 
 BOX = np.array([40.0, 40, 200, 200])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poseact.camera import (
+from poseact.core.camera import (
     distort,
     intrinsic_matrix,
     intrinsics_from_fov,
@@ -23,8 +23,8 @@ from poseact.camera import (
     undistort,
     unproject,
 )
-from poseact.geometry import crop_matrix, transform
-from poseact.types import Camera
+from poseact.core.geometry import crop_matrix, transform
+from poseact.core.types import Camera
 
 SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[1] / ".." / "shared"))
 FUNCTIONS = SHARED / "parity/public/functions/functions.npz"

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from poseact import weights
-from poseact.layouts import MSR20
+from poseact.core.layouts import MSR20
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.spmf import Bounds, SPMFConfig, spmf
 

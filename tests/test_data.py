@@ -14,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from poseact.core.geometry import transform
+from poseact.core.layouts import LSP14, MPII16, PA16, PA17
+from poseact.core.types import NO_ACTION, Record, Sample
 from poseact.data import lsp, synthetic
 from poseact.data.augment import NONE, PAPER, STRONG, Augment, Draw
 from poseact.data.dataset import (
@@ -24,10 +27,7 @@ from poseact.data.dataset import (
     loader,
     make_sample,
 )
-from poseact.geometry import transform
-from poseact.layouts import LSP14, MPII16, PA16, PA17
 from poseact.people.scene import PeopleConfig, render_clip
-from poseact.types import NO_ACTION, Record, Sample
 
 SIZE = (96, 96)
 L_WRIST, R_WRIST = PA16.index("l_wrist"), PA16.index("r_wrist")

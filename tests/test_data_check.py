@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poseact.core.layouts import COCO17, H36M17, MSR20, PA17, UTD20, Layout
+from poseact.core.types import Camera, Record
 from poseact.data import lsp, synthetic
 from poseact.data.check import DOUBTFUL, FATAL, Fault, Report, check
 from poseact.data.frames import ImageFile, ImageSequence
-from poseact.layouts import COCO17, H36M17, MSR20, PA17, UTD20, Layout
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig
-from poseact.types import Camera, Record
 from poseact.video import write_image
 
 CONFIG = PeopleConfig(height=64, width=64, frames=4, preset="easy", seed=5)

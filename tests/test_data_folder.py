@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from poseact.core.layouts import PA16, PA17
+from poseact.core.types import Record
 from poseact.data import folder
 from poseact.data.dataset import make_sample
-from poseact.layouts import PA16, PA17
-from poseact.types import Record
 from poseact.video import VideoWriter
 
 SIZE = (64, 48)

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from poseact.camera import project, to_world
+from poseact.core.camera import project, to_world
+from poseact.core.layouts import PA17
 from poseact.data import mpi_inf_3dhp
-from poseact.layouts import PA17
 
 # The file's order: names of the data set in the words of PA17.
 JOINTS = (

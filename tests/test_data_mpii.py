@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
+from poseact.core.geometry import square
+from poseact.core.layouts import MPII16
+from poseact.core.types import Record
 from poseact.data import mpii
-from poseact.geometry import square
-from poseact.layouts import MPII16
 from poseact.metrics import PCKH_JOINTS, pckh
-from poseact.types import Record
 
 FORMS = ("json", "mmpose", "authors", "hourglass", "original")
 WRIST, ANKLE = MPII16.index("r_wrist"), MPII16.index("r_ankle")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poseact.core.layouts import MSR20
 from poseact.data import skeletons
 from poseact.data.msr3d import ACTIONS, SUBSETS, label_names, load, published_list
-from poseact.layouts import MSR20
 
 FRAMES = 3
 

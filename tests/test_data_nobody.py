@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from poseact.core.layouts import PA16, PA17
 from poseact.data import nobody
 from poseact.data.check import check
 from poseact.data.dataset import make_sample, stack
-from poseact.layouts import PA16, PA17
 from poseact.models.spnet import SPNet
 from poseact.objective import Objective
 from poseact.run_config import AUGMENTS, Mix, Stage

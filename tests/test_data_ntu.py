@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from poseact.core.layouts import DEEPHAR_INDEX, NTU25, PA16, PA20, convert
 from poseact.data import ntu
-from poseact.layouts import DEEPHAR_INDEX, NTU25, PA16, PA20, convert
 from poseact.video import VideoWriter
 
 FRAMES = 12

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
+from poseact.core.layouts import COCO17, PA16
+from poseact.core.types import Camera, Record
 from poseact.data import lsp, pack
 from poseact.data.dataset import Batches, Part, loader, make_sample
-from poseact.layouts import COCO17, PA16
-from poseact.types import Camera, Record
 
 RED = (230, 20, 20)
 

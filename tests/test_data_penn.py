@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from poseact.core.layouts import DEEPHAR_INDEX, PA16, PENN13, convert
 from poseact.data import penn
-from poseact.layouts import DEEPHAR_INDEX, PA16, PENN13, convert
 
 FRAMES, HEIGHT, WIDTH = 3, 60, 80
 R_WRIST = PENN13.index("r_wrist")

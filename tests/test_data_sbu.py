@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from poseact.core.layouts import SBU15
 from poseact.data.sbu import ACTIONS, FOLDS, load, millimetres
 from poseact.data.skeletons import pairs
-from poseact.layouts import SBU15
 
 PAIRS = tuple(chain(*FOLDS))
 FIRST = 278  # the files count from the camera's first frame, not from the sequence's

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from poseact.core.layouts import MSR20, SBU15, UTD20, convert
+from poseact.core.types import Record
 from poseact.data import msr3d, skeletons
 from poseact.data.skeletons import kinect_to_camera, label_names, load, pairs
-from poseact.layouts import MSR20, SBU15, UTD20, convert
-from poseact.types import Record
 
 NAMES = ("wave", "bend", "kick")
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from poseact.core.geometry import box_around, square
+from poseact.core.layouts import MPII16, PENN13, convert
+from poseact.core.types import Record
 from poseact.data import folder, mpii, penn, synthetic, write
-from poseact.geometry import box_around, square
-from poseact.layouts import MPII16, PENN13, convert
 from poseact.people.scene import PeopleConfig
-from poseact.types import Record
 from poseact.video import VideoReader, read_image
 
 CONFIG = PeopleConfig(height=80, width=96, frames=5, preset="easy", seed=3)

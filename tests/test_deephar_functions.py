@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from poseact.core.geometry import box_around, crop_matrix, square, transform, warp
 from poseact.data import deephar
 from poseact.data.dataset import clip_indices
-from poseact.geometry import box_around, crop_matrix, square, transform, warp
 from poseact.losses import confidence_bce, deephar_pose_loss, elastic_net, masked_mean
 from poseact.metrics import mpjpe
 

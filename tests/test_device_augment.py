@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from poseact.core.layouts import PA17
+from poseact.core.types import Record
 from poseact.data.augment import MILD, NONE, PAPER, STRONG, Augment
 from poseact.data.dataset import Batches, Part, make_sample, stack
 from poseact.data.device_augment import check_augment, cut, finish
-from poseact.layouts import PA17
-from poseact.types import Record
 
 COLOURS = replace(PAPER, gamma=0.3, brightness=0.15, contrast=0.3, saturation=0.5)
 SIZE = (64, 64)

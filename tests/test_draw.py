@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from poseact.core.layouts import PA17
+from poseact.core.types import Person, Result
 from poseact.draw import (
     SIDE_COLOUR,
     action_bar,
@@ -14,8 +16,6 @@ from poseact.draw import (
     timeline,
     view_3d,
 )
-from poseact.layouts import PA17
-from poseact.types import Person, Result
 
 # A standing person, left arm raised; mm, camera axes (x right, y down), seen from the front: the
 # person's left is on the right of the picture.

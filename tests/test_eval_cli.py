@@ -14,14 +14,14 @@ import torch
 from poseact import benchmarks, data, evaluate, weights
 from poseact.benchmarks import Look, Scores
 from poseact.cli import main
+from poseact.core.layouts import COCO17, PA17
+from poseact.core.types import Record
 from poseact.data import folder, h36m, mpii, penn
 from poseact.data.dataset import make_sample
 from poseact.data.write import write_folder, write_mpii, write_penn
-from poseact.layouts import COCO17, PA17
 from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
 from poseact.protocols import ClipProtocol
-from poseact.types import Record
 from poseact.video import write_image
 
 NAMES = ("bowl", "golf_swing", "squat", "situp")  # what the four rendered actions are called here

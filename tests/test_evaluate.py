@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from poseact import data, evaluate, metrics, weights
+from poseact.core.layouts import PA17
+from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample
-from poseact.layouts import PA17
 from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
-from poseact.types import Record
 
 PEOPLE = PeopleConfig(
     frames=4, height=64, width=64, supersample=1, actions=("idle", "walk", "run", "jump")

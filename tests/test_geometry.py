@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poseact.geometry import (
+from poseact.core.geometry import (
     box_around,
     check_box,
     crop_matrix,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseact.layouts import (
+from poseact.core.layouts import (
     COCO17,
     DEEPHAR_INDEX,
     H36M17,

@@ -10,9 +10,10 @@ import pytest
 
 from lifter_people import NOTHING, people, random_pairs, write_mocap
 from poseact import lift_data
-from poseact.camera import project, to_camera
+from poseact.core.camera import project, to_camera
+from poseact.core.layouts import H36M17
+from poseact.core.types import Record
 from poseact.data import h36m
-from poseact.layouts import H36M17
 from poseact.lift_data import (
     Detector,
     Pairs,
@@ -24,7 +25,6 @@ from poseact.lift_data import (
     split_of,
     stretched,
 )
-from poseact.types import Record
 
 
 def test_projection_agrees_with_the_camera() -> None:

@@ -12,7 +12,7 @@ from experiments import lift_sheet
 from lifter_people import write_mocap
 from poseact import weights
 from poseact.cli import main
-from poseact.layouts import H36M17, OPENPOSE25
+from poseact.core.layouts import H36M17, OPENPOSE25
 from poseact.lift_data import Detector, Pairs, detected, random_views
 from poseact.lifting import lift, mean_pose, nearest_pose
 from poseact.metrics import mpjpe, p_mpjpe, root_aligned

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import lifted_actions
 from experiments.lifted_actions import DETECTOR, lifted
-from poseact.layouts import MSR20
+from poseact.core.layouts import MSR20
 from poseact.metrics import p_mpjpe
 from poseact.recognition import Take, open_takes
 from poseact.weights import load_classifier, load_lifter

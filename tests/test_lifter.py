@@ -13,7 +13,7 @@ from torch import nn
 
 from lifter_people import NOTHING, random_pairs, write_mocap
 from poseact import lifting, weights
-from poseact.layouts import H36M17
+from poseact.core.layouts import H36M17
 from poseact.lift_data import (
     Detector,
     Pairs,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact.layouts import LSP14, MPII16, PA16
+from poseact.core.layouts import LSP14, MPII16, PA16
 from poseact.metrics import (
     PCKH_JOINTS,
     auc,

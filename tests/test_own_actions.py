@@ -13,14 +13,15 @@ import torch
 
 from poseact import own_clips, weights
 from poseact.cli import main, parse
+from poseact.core.geometry import iou
+from poseact.core.layouts import PA17
+from poseact.core.types import Record
 from poseact.data.augment import MILD, Draw
 from poseact.data.dataset import make_sample
 from poseact.data.folder import split_of
 from poseact.data.write import write_folder
 from poseact.draw import confusion_matrix
-from poseact.geometry import iou
 from poseact.layers import channels_last
-from poseact.layouts import PA17
 from poseact.models.spnet import SPNet
 from poseact.own_actions import Report, Settings, crops, learn, sided, train_actions, with_new_heads
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
@@ -28,7 +29,6 @@ from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import draw_body
 from poseact.predictor import Predictor
 from poseact.train import Clues
-from poseact.types import Record
 from poseact.video import VideoReader, VideoWriter, read_image
 from poseact.weights import Card
 

@@ -24,9 +24,10 @@ from torch.distributed.tensor import DTensor
 
 from poseact import train, weights
 from poseact.cli import main
+from poseact.core.layouts import PA17
+from poseact.core.types import Record
 from poseact.data.dataset import Batches, Part, Share
 from poseact.held_out import held_out_loss, score_records
-from poseact.layouts import PA17
 from poseact.learning import freeze
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.objective import Objective, micro_batches
@@ -34,7 +35,6 @@ from poseact.processes import Stopped, fill, gather, open_fabric, shard, whole
 from poseact.run_config import Config, Mix, Stage
 from poseact.train import StageRun
 from poseact.turns import Turns
-from poseact.types import Record
 
 FRAMES = 6
 MIX = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact.layouts import H36M17, LAYOUTS, MPII16, PA17
+from poseact.core.layouts import H36M17, LAYOUTS, MPII16, PA17
 from poseact.people import motions, retarget, skeleton
 from poseact.people.draft import Draft, cycle, keys, minimum_jerk
 from poseact.people.motions import ACTIONS, CLEARANCE, perform, perform_sequence, random_poses

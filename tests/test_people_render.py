@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from poseact.layouts import PA17
+from poseact.core.layouts import PA17
 from poseact.people import cast, clothes, makehuman, motions, sensor, shading
 from poseact.people.bodies import Body, random_body, skin
 from poseact.people.scene import (

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 import poseact.predictor as rooms
 from conftest import small_spnet
-from poseact.geometry import crop_matrix, transform, warp
-from poseact.layouts import LSP14, PA17, Layout
+from poseact.core.geometry import crop_matrix, transform, warp
+from poseact.core.layouts import LSP14, PA17, Layout
+from poseact.core.types import Person, Result
 from poseact.models.frames import FrameOutput
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.predictor import LIMBS, Predictor, lift_to_mm, predict
 from poseact.stream import ActionWindow
 from poseact.track import LOST_FRAMES
-from poseact.types import Person, Result
 from poseact.video import Frame, VideoWriter, write_image
 from poseact.weights import Card, Loaded, save
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from poseact import metrics
+from poseact.core.layouts import PA17
+from poseact.core.types import Output, Record
 from poseact.data import deephar
 from poseact.data.dataset import clip_indices
-from poseact.layouts import PA17
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.protocols import (
     FLIP,
@@ -32,7 +33,6 @@ from poseact.protocols import (
     single_clip,
     straight_crop,
 )
-from poseact.types import Output, Record
 from poseact.weights import Card
 
 TWINS = list(PA17.flip)

@@ -11,16 +11,16 @@ import torch
 
 from poseact import benchmarks, train
 from poseact.cli import main
+from poseact.core.layouts import MPII16, layout_named
+from poseact.core.types import Record
 from poseact.data.write import write_mpii, write_penn
 from poseact.evaluate import multiply_adds
-from poseact.layouts import MPII16, layout_named
 from poseact.learning import learning_rate
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.people.motions import ACTIONS
 from poseact.recipes import RECIPES, cost, recipe
 from poseact.run_config import Config, Mix, Stage
 from poseact.tables import EXPERIMENTS
-from poseact.types import Record
 from poseact.weights import network
 
 # Trainable parameters of the original's networks, counted in the original.

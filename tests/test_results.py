@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poseact.layouts import COCO17, PA17, Layout
+from poseact.core.layouts import COCO17, PA17, Layout
+from poseact.core.types import Person, Result
 from poseact.results import (
     CSV_COLUMNS,
     Header,
@@ -23,7 +24,6 @@ from poseact.results import (
     write_csv,
     write_html,
 )
-from poseact.types import Person, Result
 
 LABELS = ("wave", "throw", "kick")
 STEPS = {"xy": 0.01, "xyz": 0.1, "score": 1e-4, "box": 0.01, "action": 1e-4}

@@ -13,7 +13,8 @@ from torch import nn
 
 from poseact import recognition
 from poseact.cli import main
-from poseact.layouts import MSR20
+from poseact.core.layouts import MSR20
+from poseact.core.types import Record
 from poseact.models.enas import OPERATIONS, Genotype, genotype_from_arc, read_genotype
 from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.models.temporal import TemporalCNN
@@ -42,7 +43,6 @@ from poseact.search_table import (
     open_test,
 )
 from poseact.spmf import SPMFConfig, dataset_bones
-from poseact.types import Record
 from poseact.weights import load_classifier
 
 CLASSES, TRIALS = 2, 2

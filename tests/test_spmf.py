@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from poseact.layouts import H36M17, LAYOUTS, MSR20, NTU25, SBU15, Layout
+from poseact.core.layouts import H36M17, LAYOUTS, MSR20, NTU25, SBU15, Layout
 from poseact.spmf import (
     JET,
     Bounds,

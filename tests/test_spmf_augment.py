@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from poseact.layouts import MSR20, SBU15
+from poseact.core.layouts import MSR20, SBU15
 from poseact.spmf import (
     Augment,
     augmented,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from poseact.cli import main
+from poseact.core.layouts import MSR20
 from poseact.data import skeletons
-from poseact.layouts import MSR20
 from poseact.spmf import Augment, SPMFConfig, spmf
 from poseact.video import read_image
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseact.geometry import iou
-from poseact.layouts import PA17
+from poseact.core.geometry import iou
+from poseact.core.layouts import PA17
+from poseact.core.types import Person
 from poseact.track import (
     OneEuro,
     confident,
@@ -13,7 +14,6 @@ from poseact.track import (
     next_box,
     pose_box,
 )
-from poseact.types import Person
 
 SIZE = (640, 480)
 

@@ -16,17 +16,17 @@ import torch
 from lifter_people import people
 from poseact import unified, weights
 from poseact.cli import main
+from poseact.core.geometry import box_around
+from poseact.core.layouts import COCO17, H36M17, MSR20, SBU15, Layout, layout_named
+from poseact.core.types import Person, Result
 from poseact.detectors import FromFile, RTMLib
-from poseact.geometry import box_around
 from poseact.keypoint_files import HALPE26, NO_TRACK, Keypoints
-from poseact.layouts import COCO17, H36M17, MSR20, SBU15, Layout, layout_named
 from poseact.lift_files import GAP_FRAMES, fill_in_time, lift_keypoints
 from poseact.lifting import Recipe
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.results import ResultsWriter, read_jsonl
 from poseact.spmf import SPMFConfig
-from poseact.types import Person, Result
 from poseact.unified import Gaps, Unified, Window, bodies, in_camera, in_layout, probabilities
 from poseact.video import Frame, VideoReader, VideoWriter, write_image
 

@@ -11,19 +11,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poseact.layouts import Layout
+    from poseact.core.layouts import Layout
+    from poseact.core.types import Person, Result
     from poseact.predictor import Predictor, predict
-    from poseact.types import Person, Result
     from poseact.weights import load
 
 __version__ = "0.1.0"
 __all__ = ["Layout", "Person", "Predictor", "Result", "__version__", "load", "predict"]
 
 _HOME = {
-    "Layout": "poseact.layouts",
-    "Person": "poseact.types",
+    "Layout": "poseact.core.layouts",
+    "Person": "poseact.core.types",
     "Predictor": "poseact.predictor",
-    "Result": "poseact.types",
+    "Result": "poseact.core.types",
     "load": "poseact.weights",
     "predict": "poseact.predictor",
 }

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, Suppress, arg, subcommand
 
-from poseact.console import complain, progress
+from poseact.core.console import complain, progress
 from poseact.data_commands import Data, Out
 from poseact.lift_command import Lift
 from poseact.search_command import Search
@@ -173,8 +173,8 @@ class ImportKeras:
 
     def run(self) -> int:
         from poseact import weights
+        from poseact.core.layouts import LAYOUTS
         from poseact.keras_import import import_file
-        from poseact.layouts import LAYOUTS
 
         model, card = import_file(self.source, config=self.config, layout=self.layout)
         if card.layout not in LAYOUTS:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from poseact.console import complain, progress
+from poseact.core.console import complain, progress
 
 if TYPE_CHECKING:
-    from poseact.types import Record
+    from poseact.core.types import Record
 
 Out = Annotated[Path, arg(aliases=["-o"])]
 Kind = Annotated[Positional[str], arg(metavar="KIND")]
@@ -66,9 +66,9 @@ def _tile(record: Record) -> tuple[Any, str]:
     """The middle frame of a record with its joints, and what it shows."""
     import numpy as np
 
+    from poseact.core.types import Person, Result
     from poseact.draw import draw_people
     from poseact.people.motions import ACTIONS
-    from poseact.types import Person, Result
 
     t = len(record) // 2
     rgb = np.empty((0, 0, 3), np.uint8) if record.frame is None else record.frame(t)
@@ -86,10 +86,10 @@ def _spmf_tiles(
     """SPMF pictures and class names: the first of every class, then the second, until enough."""
     import numpy as np
 
+    from poseact.core.layouts import SBU15
+    from poseact.core.types import NO_ACTION
     from poseact.data.skeletons import pairs
-    from poseact.layouts import SBU15
     from poseact.spmf import SPMFConfig, spmf
-    from poseact.types import NO_ACTION
 
     if not records or any(record.xyz is None for record in records):
         raise ValueError(f"{root}: {kind} has {len(records)} records, not all of them with 3D")

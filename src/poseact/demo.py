@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from poseact import metrics
+from poseact.core.layouts import convert, layout_named
+from poseact.core.types import Result
 from poseact.draw import contact_sheet
-from poseact.layouts import convert, layout_named
 from poseact.people import PeopleConfig, RenderedClip, render_motion
 from poseact.people.motions import ACTIONS, perform_sequence
 from poseact.people.scene import draw_body
 from poseact.predict_files import Job, Wanted, predict_job
 from poseact.predictor import Predictor
 from poseact.results import read_jsonl
-from poseact.types import Result
 from poseact.video import VideoReader, VideoWriter, write_image
 
 FPS = 24.0

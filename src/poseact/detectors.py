@@ -10,9 +10,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from poseact.geometry import box_around
+from poseact.core.geometry import box_around
+from poseact.core.types import Person, Result
 from poseact.keypoint_files import HALPE26, NO_TRACK, Keypoints
-from poseact.types import Person, Result
 from poseact.video import Frame, VideoReader
 
 LEAST_SCORE = 0.3

@@ -12,8 +12,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from poseact.layouts import Layout
-from poseact.types import Person, Result
+from poseact.core.layouts import Layout
+from poseact.core.types import Person, Result
 
 Colour = tuple[int, int, int]
 

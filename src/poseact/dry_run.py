@@ -12,6 +12,7 @@ from typing import Any, cast
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from poseact.core.types import NO_ACTION, Sample
 from poseact.evaluate import multiply_adds
 from poseact.layers import channels_last
 from poseact.learning import moving_average
@@ -19,7 +20,6 @@ from poseact.objective import Clues, Objective
 from poseact.run_config import Config, Mix, Stage
 from poseact.run_folder import RunFolder
 from poseact.train import StageRun, open_fabric, open_parts, start
-from poseact.types import NO_ACTION, Sample
 
 _RENDERED = 4  # clips of each part of people
 

@@ -19,11 +19,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from poseact import metrics, protocols
-from poseact.camera import intrinsics_of, pose_to_camera
+from poseact.core.camera import intrinsics_of, pose_to_camera
+from poseact.core.geometry import transform
+from poseact.core.layouts import Layout, convert, layout_named
+from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample, stack
-from poseact.geometry import transform
-from poseact.layouts import Layout, convert, layout_named
-from poseact.types import Record
 from poseact.weights import Card, Network
 
 Views = Literal["single", "flip", "multi_crop"]

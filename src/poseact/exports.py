@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from poseact.layouts import COCO17, OPENPOSE25, Layout, convert
+from poseact.core.layouts import COCO17, OPENPOSE25, Layout, convert
+from poseact.core.types import Person, Result
 from poseact.results import Header
-from poseact.types import Person, Result
 from poseact.video import part_path, whole_file
 
 OPENSIM_AXES = np.array([1.0, -1.0, -1.0])

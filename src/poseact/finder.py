@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from poseact.geometry import iou, square
+from poseact.core.geometry import iou, square
 from poseact.track import pose_box
 
 SCALES = (1.0, 0.6, 0.36)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from poseact import metrics
+from poseact.core.layouts import layout_named
+from poseact.core.types import Record
 from poseact.data.dataset import Batches, Part, loader
 from poseact.evaluate import Predictions, pose_scores, predict_records
-from poseact.layouts import layout_named
 from poseact.objective import Objective
 from poseact.processes import gather
 from poseact.run_config import Stage
-from poseact.types import Record
 from poseact.weights import Card, Network
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from poseact.layouts import LAYOUTS
+from poseact.core.layouts import LAYOUTS
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNetConfig
 

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from poseact import zoo
+from poseact.core.layouts import layout_named
 from poseact.keras_configs import (
     Blueprint,
     check_bounds,
@@ -34,7 +35,6 @@ from poseact.keras_configs import (
     recognise,
 )
 from poseact.layers import SeparableConv
-from poseact.layouts import layout_named
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.multitask_actions import PoseActions
 from poseact.models.spnet import SPNet, SPNetConfig

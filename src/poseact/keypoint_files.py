@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from poseact.core.geometry import box_around
+from poseact.core.layouts import COCO17, LAYOUTS, OPENPOSE25, Layout
+from poseact.core.types import Person, Result
 from poseact.data.archives import read_json, read_npy, read_npz
-from poseact.geometry import box_around
-from poseact.layouts import COCO17, LAYOUTS, OPENPOSE25, Layout
 from poseact.results import read_jsonl
-from poseact.types import Person, Result
 
 NO_TRACK = -1
 """`Person.track` where the file does not say who is who."""

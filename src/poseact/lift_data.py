@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from poseact.layouts import H36M17
+from poseact.core.layouts import H36M17
+from poseact.core.types import Camera, Record
 from poseact.metrics import root_aligned
 from poseact.people.retarget import load_mocap
-from poseact.types import Camera, Record
 
 Split = Literal["train", "val", "test"]
 

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from poseact.geometry import box_around
+from poseact.core.geometry import box_around
+from poseact.core.layouts import DERIVED, H36M17, Layout
+from poseact.core.types import Person, Result
 from poseact.keypoint_files import NO_TRACK, Keypoints, read_keypoints
-from poseact.layouts import DERIVED, H36M17, Layout
 from poseact.lift_data import fill_missing
 from poseact.models.lifter import Combine, Lifter, lift_with_mirror
 from poseact.results import Header, ResultsWriter, write_html
 from poseact.track import identify
-from poseact.types import Person, Result
 from poseact.weights import load_lifter
 
 GAP_FRAMES = 10

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from poseact import __version__, weights
+from poseact.core.layouts import H36M17
 from poseact.data import h36m
-from poseact.layouts import H36M17
 from poseact.lift_data import (
     Detector,
     Pairs,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poseact.geometry import procrustes
-from poseact.layouts import Layout
+from poseact.core.geometry import procrustes
+from poseact.core.layouts import Layout
 
 PCKH_JOINTS = (
     *("neck", "head", "r_shoulder", "l_shoulder", "r_elbow", "l_elbow", "r_wrist", "l_wrist"),

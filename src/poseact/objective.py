@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from poseact import losses
+from poseact.core.types import NO_ACTION, Sample
 from poseact.run_config import Mix, Stage
-from poseact.types import NO_ACTION, Sample
 from poseact.weights import Network
 
 

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from poseact import __version__, metrics, weights
-from poseact.console import progress
+from poseact.core.console import progress
+from poseact.core.geometry import square, union, warp
 from poseact.data import folder
 from poseact.data.augment import MILD, Draw
 from poseact.draw import confusion_matrix
-from poseact.geometry import square, union, warp
 from poseact.layers import channels_last
 from poseact.losses import action_cross_entropy
 from poseact.own_clips import Clip, divide, find_boxes, load_clips

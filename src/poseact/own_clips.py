@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from poseact.console import progress
+from poseact.core.console import progress
+from poseact.core.types import Record
 from poseact.data import folder
 from poseact.data.frames import VideoFile
 from poseact.predictor import Follower, Predictor
 from poseact.run_folder import written_whole
 from poseact.track import LOST_SCORE
-from poseact.types import Record
 from poseact.video import Frame, VideoReader
 from poseact.weights import Card
 

@@ -14,12 +14,12 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 
+from poseact.core.layouts import Layout
+from poseact.core.types import Result
 from poseact.draw import annotate
 from poseact.exports import write_coco, write_openpose, write_trc
-from poseact.layouts import Layout
 from poseact.predictor import is_stream
 from poseact.results import ResultsWriter, read_jsonl, write_csv, write_html
-from poseact.types import Result
 from poseact.video import Frame, VideoReader, VideoWriter, list_inputs, read_image, write_image
 
 Seen = Iterator[tuple[Frame, Result]]

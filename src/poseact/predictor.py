@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poseact.camera import DEPTH_RANGE_MM, FOCAL
+from poseact.core.camera import DEPTH_RANGE_MM, FOCAL
+from poseact.core.geometry import check_box, crop_matrix, square, transform, union, warp
+from poseact.core.layouts import Layout, layout_named
+from poseact.core.types import Person, Result
 from poseact.finder import find
-from poseact.geometry import check_box, crop_matrix, square, transform, union, warp
-from poseact.layouts import Layout, layout_named
 from poseact.stream import ActionWindow, Sampler
 from poseact.track import (
     LOST_FRAMES,
@@ -31,7 +32,6 @@ from poseact.track import (
     next_box,
     pose_box,
 )
-from poseact.types import Person, Result
 from poseact.video import Frame, VideoReader, list_inputs, newest, read_image
 from poseact.weights import Card, load
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from poseact.core.geometry import check_box, crop_matrix, square, transform, union, warp
+from poseact.core.layouts import layout_named
+from poseact.core.types import Output, Record
 from poseact.data.dataset import clip_indices
-from poseact.geometry import check_box, crop_matrix, square, transform, union, warp
-from poseact.layouts import layout_named
 from poseact.track import pose_box
-from poseact.types import Output, Record
 from poseact.weights import Card
 
 

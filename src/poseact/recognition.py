@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from poseact import data
+from poseact.core.layouts import Layout
+from poseact.core.types import Record
 from poseact.data import msr3d, sbu, skeletons
 from poseact.layers import channels_last
-from poseact.layouts import Layout
 from poseact.metrics import top1
 from poseact.models.enas import ENASNet
 from poseact.spmf import (
@@ -37,7 +38,6 @@ from poseact.spmf import (
     torso_length,
     with_bones,
 )
-from poseact.types import Record
 
 Split = Literal["train", "test"]
 

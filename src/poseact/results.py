@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from poseact.layouts import LAYOUTS, Layout
-from poseact.types import Person, Result
+from poseact.core.layouts import LAYOUTS, Layout
+from poseact.core.types import Person, Result
 from poseact.video import part_path, whole_file
 
 SCHEMA = "poseact/1"

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from scipy.signal import savgol_filter
 
-from poseact.layouts import Layout
+from poseact.core.layouts import Layout
 
 WINDOW, ORDER = 5, 2
 """Of the Savitzky-Golay filter: inside, the weights are (-3 12 17 12 -3) / 35."""
@@ -109,7 +109,7 @@ def spmf(poses: np.ndarray, layout: Layout, *, config: SPMFConfig = DEFAULT) -> 
     `complete`. With size None the picture is (2 N, 2 T - 1, 3) for N pairs of joints: 190 for 20
     joints, 435 for two persons of 15. ValueError for other shapes and for a joint never seen.
 
-    >>> from poseact.layouts import H36M17
+    >>> from poseact.core.layouts import H36M17
     >>> poses = np.random.default_rng(0).normal(size=(30, 17, 3))
     >>> spmf(poses, H36M17, config=SPMFConfig(size=None)).shape
     (272, 59, 3)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from poseact.geometry import box_around, iou, square
-from poseact.types import Person
+from poseact.core.geometry import box_around, iou, square
+from poseact.core.types import Person
 
 LOST_SCORE = 0.6
 """A pose whose mean joint score is lower is not believed, and not followed."""

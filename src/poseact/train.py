@@ -20,11 +20,12 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
 from poseact import data, weights
+from poseact.core.layouts import layout_named
+from poseact.core.types import Record, Sample
 from poseact.data.dataset import Part, Share, loader, make_sample
 from poseact.data.device_augment import check_augment, cut, finish
 from poseact.held_out import held_out_loss, held_out_score
 from poseact.layers import channels_last
-from poseact.layouts import layout_named
 from poseact.learning import (
     FALLING,
     Best,
@@ -56,7 +57,6 @@ from poseact.run_config import AUGMENTS, Config, Mix, Stage, from_json, to_json
 from poseact.run_folder import Log, RunFolder, open_board, written_whole
 from poseact.starting import start
 from poseact.turns import Turns
-from poseact.types import Record, Sample
 from poseact.weights import Network
 
 __all__ = [

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from poseact.core.layouts import Layout
+from poseact.core.types import Sample
 from poseact.data.dataset import Batches, Part, make_sample
-from poseact.layouts import Layout
 from poseact.run_config import Mix
-from poseact.types import Sample
 
 
 class Turns(Batches):

@@ -18,16 +18,16 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from poseact.camera import FOCAL
-from poseact.geometry import box_around
-from poseact.layouts import DERIVED, H36M17, Layout, convert, layout_named
+from poseact.core.camera import FOCAL
+from poseact.core.geometry import box_around
+from poseact.core.layouts import DERIVED, H36M17, Layout, convert, layout_named
+from poseact.core.types import Person, Result
 from poseact.lift_data import fill_missing
 from poseact.lift_files import GAP_FRAMES, STANDS_IN, fill_in_time, followed, seen_enough, to_h36m17
 from poseact.models.lifter import Lifter
 from poseact.recognition import as_input
 from poseact.spmf import spmf
 from poseact.stream import Sampler
-from poseact.types import Person, Result
 from poseact.video import Frame, VideoReader
 from poseact.weights import LoadedClassifier
 

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from poseact.core.layouts import Layout, layout_named
 from poseact.layers import channels_last
-from poseact.layouts import Layout, layout_named
 from poseact.models.enas import ENASConfig, ENASNet, genotype_from_arc
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.models.multitask import Multitask, MultitaskConfig

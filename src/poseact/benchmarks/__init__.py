@@ -37,13 +37,13 @@ from poseact.benchmarks.poses import (
 )
 from poseact.benchmarks.poses_3d import h36m_p1, h36m_p2, mpi_inf_3dhp_pck3d
 from poseact.benchmarks.scores import Scores
+from poseact.core.layouts import PA17, PA20, layout_named
+from poseact.core.types import Record
 from poseact.data import deephar, folder
 from poseact.evaluate import VIEWS, Report, evaluate
 from poseact.layers import channels_last
-from poseact.layouts import PA17, PA20, layout_named
 from poseact.people.config import PeopleConfig, Preset
 from poseact.protocols import ClipProtocol, straight_crop
-from poseact.types import Record
 from poseact.weights import Card
 
 __all__ = [

@@ -18,9 +18,9 @@ from torch import nn
 
 from poseact import metrics, zoo
 from poseact.benchmarks.scores import Scores
+from poseact.core.types import Record
 from poseact.data import jhmdb, ntu, penn
 from poseact.protocols import RELEASED, Actions, ClipProtocol, multi_clip, single_clip
-from poseact.types import Record
 from poseact.weights import Card
 
 _PENN = ClipProtocol(step=6)

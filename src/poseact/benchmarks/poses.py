@@ -13,11 +13,11 @@ from torch import nn
 
 from poseact import metrics
 from poseact.benchmarks.scores import Measure, Scores, of_joints
+from poseact.core.geometry import crop_matrix, square, transform
+from poseact.core.layouts import COCO17, Layout, convert, layout_named
+from poseact.core.types import Record
 from poseact.data import coco
-from poseact.geometry import crop_matrix, square, transform
-from poseact.layouts import COCO17, Layout, convert, layout_named
 from poseact.protocols import SINGLE, Cropper, View, predict_poses, record_box, straight_crop
-from poseact.types import Record
 from poseact.weights import Card
 
 

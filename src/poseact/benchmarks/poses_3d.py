@@ -12,11 +12,11 @@ from torch import nn
 from poseact import metrics
 from poseact.benchmarks.poses import Look, annotated, look_at, only_shared
 from poseact.benchmarks.scores import Measure, Scores, of_joints, overall
-from poseact.camera import DEPTH_RANGE_MM, undistort
+from poseact.core.camera import DEPTH_RANGE_MM, undistort
+from poseact.core.layouts import convert, layout_named
+from poseact.core.types import Record
 from poseact.data import h36m, mpi_inf_3dhp
-from poseact.layouts import convert, layout_named
 from poseact.predictor import lift_to_mm
-from poseact.types import Record
 from poseact.weights import Card
 
 RootDepth = Literal["given", "stature"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from poseact import metrics
-from poseact.layouts import Layout
+from poseact.core.layouts import Layout
 
 Measure = metrics.Rate | metrics.Distance
 Groups = dict[str, dict[str, float]]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from poseact.core.types import Record
     from poseact.people.scene import PeopleConfig
-    from poseact.types import Record
 
 READERS = {
     "lspet": "lsp",

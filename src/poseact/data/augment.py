@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from poseact.geometry import crop_matrix
+from poseact.core.geometry import crop_matrix
 
 
 @dataclass(frozen=True)

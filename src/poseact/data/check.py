@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from poseact.camera import distort
+from poseact.core.camera import distort
+from poseact.core.geometry import box_around
+from poseact.core.layouts import Layout, convert
+from poseact.core.types import NO_ACTION, Camera, Record
 from poseact.data.nobody import FAR_PX
-from poseact.geometry import box_around
-from poseact.layouts import Layout, convert
-from poseact.types import NO_ACTION, Camera, Record
 
 EXAMPLES = 3
 _OUTSIDE = 0.02  # of the longer side: how far beside the picture a visible joint may be

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.layouts import COCO17, Layout
+from poseact.core.types import Record
 from poseact.data.archives import read_json, safe_join
 from poseact.data.frames import ImageFile
-from poseact.layouts import COCO17, Layout
-from poseact.types import Record
 
 _SHIFT = 0.5  # keypoints count whole pixels from 0, so a keypoint means the centre of its pixel
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from poseact.core.geometry import square, transform, union, warp
+from poseact.core.layouts import Layout, convert
+from poseact.core.types import NO_ACTION, Record, Sample
 from poseact.data.augment import NONE, Augment, Draw
-from poseact.geometry import square, transform, union, warp
-from poseact.layouts import Layout, convert
-from poseact.types import NO_ACTION, Record, Sample
 
 DEPTH_RANGE_MM = 2000.0
 """Depth d in [0, 1] spans this, with the root at 0.5."""

@@ -3,7 +3,7 @@
 Source: the released code's loaders and `utils/transform.py`, `utils/bbox.py`. It works with Pillow:
 turn the whole picture on a larger canvas, cut whole pixels, resize, mirror. Here the same is done
 with numpy: a cut or resized picture is Pillow's own, byte for byte, a turned one up to rounding.
-`poseact.geometry.warp` does all of it in one step and is what our own networks are trained with.
+`poseact.core.geometry.warp` does all of it in one step and is what our own networks are trained with.
 
 The rule for the frames of a clip is `poseact.data.dataset.clip_indices`, the square of a pose
 `square(box_around(xy), margin=BOX_MARGIN)`.
@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from poseact.geometry import box_around, check_box, square, transform, union
+from poseact.core.geometry import box_around, check_box, square, transform, union
 
 BOX_MARGIN = 1.5
 """Side of the box over the longer side of the pose."""

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from poseact.core.geometry import crop_matrix, square, transform, warp
+from poseact.core.layouts import Layout
+from poseact.core.types import NO_ACTION, Record, Sample
 from poseact.data.augment import Augment, Draw
 from poseact.data.dataset import clip_square, pose_uvd
-from poseact.geometry import crop_matrix, square, transform, warp
-from poseact.layouts import Layout
-from poseact.types import NO_ACTION, Record, Sample
 
 RIM = 2
 """px of a cut beyond the crop, for the interpolation at its border."""

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.geometry import check_box
+from poseact.core.layouts import PA17, Layout
+from poseact.core.types import Record
 from poseact.data.archives import read_json
 from poseact.data.frames import ImageSequence, VideoFile, count_frames
-from poseact.geometry import check_box
-from poseact.layouts import PA17, Layout
-from poseact.types import Record
 from poseact.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 SPLITS = ("train", "val", "test")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseact.types import Record
+from poseact.core.types import Record
 from poseact.video import VideoReader, read_image
 
 _OPEN_VIDEOS = 2  # per process; a record may be one of 100,000

@@ -25,12 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
-from poseact.camera import project, to_camera
+from poseact.core.camera import project, to_camera
+from poseact.core.geometry import box_around
+from poseact.core.layouts import COCO17, DEEPHAR_INDEX, H36M17, PA17, PA20, Layout, convert
+from poseact.core.types import Camera, Record
 from poseact.data.archives import read_h5, read_mat, read_npy, read_npz, read_pickle, safe_join
 from poseact.data.frames import Numbered, numbered, split_stills
-from poseact.geometry import box_around
-from poseact.layouts import COCO17, DEEPHAR_INDEX, H36M17, PA17, PA20, Layout, convert
-from poseact.types import Camera, Record
 
 ACTIONS = (
     *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases"),

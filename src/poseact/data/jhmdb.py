@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.geometry import box_around
+from poseact.core.layouts import JHMDB15
+from poseact.core.types import Record
 from poseact.data.archives import read_mat, safe_join
 from poseact.data.coco import find_pictures, read_annotations
 from poseact.data.frames import ImageSequence
-from poseact.geometry import box_around
-from poseact.layouts import JHMDB15
-from poseact.types import Record
 
 ACTIONS = (
     *("brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour"),

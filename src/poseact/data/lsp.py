@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from scipy.io import loadmat
 
-from poseact.geometry import box_around
-from poseact.layouts import LSP14
-from poseact.types import Record
+from poseact.core.geometry import box_around
+from poseact.core.layouts import LSP14
+from poseact.core.types import Record
 
 _FEWEST_FOR_A_BOX = 4
 

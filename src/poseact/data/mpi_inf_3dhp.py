@@ -26,11 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
+from poseact.core.geometry import box_around
+from poseact.core.layouts import PA17
+from poseact.core.types import Camera, Record
 from poseact.data.archives import read_mat, read_npz, read_pickle, safe_join
 from poseact.data.frames import numbered, split_stills
-from poseact.geometry import box_around
-from poseact.layouts import PA17
-from poseact.types import Camera, Record
 
 ACTIVITIES = (
     *("Standing/Walking", "Exercising", "Sitting", "Reaching/Crouching", "On The Floor", "Sports"),

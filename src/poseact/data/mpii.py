@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.geometry import box_around
+from poseact.core.layouts import MPII16
+from poseact.core.types import Record
 from poseact.data.archives import read_h5, read_json, read_mat, safe_join
 from poseact.data.frames import ImageFile
-from poseact.geometry import box_around
-from poseact.layouts import MPII16
-from poseact.types import Record
 
 SPLITS = ("train", "val", "trainval", "test")
 

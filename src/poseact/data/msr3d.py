@@ -15,9 +15,9 @@ from typing import Literal
 
 import numpy as np
 
+from poseact.core.layouts import MSR20
+from poseact.core.types import Record
 from poseact.data.skeletons import MSR_COLUMNS, kinect_to_camera
-from poseact.layouts import MSR20
-from poseact.types import Record
 
 ACTIONS = (
     *("high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch"),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from poseact.core.layouts import PA17, Layout
+from poseact.core.types import Record
 from poseact.data.frames import ImageFile
-from poseact.layouts import PA17, Layout
-from poseact.types import Record
 from poseact.video import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")

@@ -21,11 +21,11 @@ from typing import Literal
 
 import numpy as np
 
+from poseact.core.geometry import box_around
+from poseact.core.layouts import NTU25
+from poseact.core.types import Record
 from poseact.data.archives import read_npy
 from poseact.data.frames import ImageSequence, VideoFile, count_frames
-from poseact.geometry import box_around
-from poseact.layouts import NTU25
-from poseact.types import Record
 from poseact.video import VIDEO_SUFFIXES
 
 ACTIONS = (

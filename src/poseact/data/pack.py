@@ -24,10 +24,10 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
+from poseact.core.geometry import square, transform, union
+from poseact.core.layouts import Layout, layout_named
+from poseact.core.types import NO_ACTION, Camera, Record
 from poseact.data.archives import read_npz
-from poseact.geometry import square, transform, union
-from poseact.layouts import Layout, layout_named
-from poseact.types import NO_ACTION, Camera, Record
 
 INDEX = "index.npz"
 _FORMAT = 1  # raise it when the files change

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.geometry import box_around, check_box
+from poseact.core.layouts import PENN13
+from poseact.core.types import Record
 from poseact.data.archives import read_json, read_mat
 from poseact.data.frames import ImageSequence
-from poseact.geometry import box_around, check_box
-from poseact.layouts import PENN13
-from poseact.types import Record
 
 ACTIONS = (
     *("baseball_pitch", "baseball_swing", "bench_press", "bowl", "clean_and_jerk", "golf_swing"),

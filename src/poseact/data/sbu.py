@@ -15,9 +15,9 @@ from typing import Literal
 
 import numpy as np
 
+from poseact.core.layouts import SBU15
+from poseact.core.types import Record
 from poseact.data.frames import ImageSequence
-from poseact.layouts import SBU15
-from poseact.types import Record
 
 ACTIONS = (
     *("approaching", "departing", "kicking", "pushing"),

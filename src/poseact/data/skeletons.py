@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from poseact.core.layouts import LAYOUTS, MSR20, SBU15, Layout
+from poseact.core.types import Record
 from poseact.data.archives import read_npz
-from poseact.layouts import LAYOUTS, MSR20, SBU15, Layout
-from poseact.types import Record
 
 MSR_COLUMNS = MSR20.flip
 """Joint j of MSR20 is column MSR_COLUMNS[j] of the files: their left is what others call right.

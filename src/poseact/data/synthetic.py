@@ -21,10 +21,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from poseact.geometry import box_around
-from poseact.layouts import Layout, layout_named
+from poseact.core.geometry import box_around
+from poseact.core.layouts import Layout, layout_named
+from poseact.core.types import Camera, Record
 from poseact.people.scene import PeopleConfig, RenderedClip, render_clip
-from poseact.types import Camera, Record
 from poseact.video import whole_file
 
 SHARD = 64

@@ -18,11 +18,11 @@ from typing import Any, cast
 import numpy as np
 from scipy.io import savemat
 
+from poseact.core.geometry import box_around
+from poseact.core.layouts import MPII16, PENN13, convert
+from poseact.core.types import NO_ACTION, Record
 from poseact.data import synthetic
-from poseact.geometry import box_around
-from poseact.layouts import MPII16, PENN13, convert
 from poseact.people.scene import PeopleConfig
-from poseact.types import NO_ACTION, Record
 from poseact.video import VideoWriter, write_image
 
 Splits = Mapping[str, Sequence[Record]]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from poseact.types import Output
+from poseact.core.types import Output
 
 
 class FrameOutput(NamedTuple):

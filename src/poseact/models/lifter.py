@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from poseact.layouts import H36M17
+from poseact.core.layouts import H36M17
 
 Normalisation = Literal["martinez", "screen", "box"]
 Combine = Literal["mean", "det", "gt"]

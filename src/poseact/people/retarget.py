@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import minimum_filter1d
 
-from poseact.layouts import H36M17
+from poseact.core.layouts import H36M17
 from poseact.people.motions import CLEARANCE, Motion
 from poseact.people.skeleton import (
     INDEX,

@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from poseact.layouts import layout_named
+from poseact.core.layouts import layout_named
 
 RIG: tuple[str, ...] = (
     *("pelvis", "spine", "chest", "neck", "head", "headtop"),
@@ -334,7 +334,7 @@ def to_layout(
 ) -> Float[np.ndarray, "t j 3"]:
     """The joints that annotators of a data set would mark, in the order of ``layout``; metres.
 
-    ``layout`` is the name of one in :mod:`poseact.layouts`. "thorax" is the base of the neck,
+    ``layout`` is the name of one in :mod:`poseact.core.layouts`. "thorax" is the base of the neck,
     "neck" the skull base, "head" the crown; hips lie 2 cm lateral of and above the rig's.
     Raises ValueError for an unknown layout and for one with joints the rig has not (eyes, thumbs).
     """

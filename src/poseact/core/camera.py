@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from poseact.geometry import transform
-from poseact.types import Camera
+from poseact.core.geometry import transform
+from poseact.core.types import Camera
 
 DEPTH_RANGE_MM = 2000.0  # depth d in [0, 1] is +-1000 mm about the root
 FOCAL = 1.2

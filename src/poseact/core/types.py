@@ -9,7 +9,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from torch import Tensor
 
-from poseact.layouts import Layout
+from poseact.core.layouts import Layout
 
 NO_ACTION = -1
 """`ignore_index`: the class of a sample without an action."""

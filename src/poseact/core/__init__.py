@@ -1,0 +1,1 @@
+"""What everything else stands on: joints, coordinates, cameras, the records that travel."""
