@@ -18,10 +18,10 @@ from poseact.core.types import Person, Result
 from poseact.draw import contact_sheet, draw_people, view_3d
 from poseact.lift_data import MOCAP_FILES, Detector, Pairs, Split, detected, random_views, split_of
 from poseact.lifting import lift
+from poseact.media.video import write_image
 from poseact.metrics import mpjpe, root_aligned
 from poseact.models.lifter import Lifter
 from poseact.people.retarget import MocapClip, load_mocap
-from poseact.video import write_image
 from poseact.weights import load_lifter
 
 _TILE = 220  # px

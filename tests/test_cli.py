@@ -15,11 +15,11 @@ from torch import nn
 from conftest import small_spnet
 from poseact.cli import main, parse
 from poseact.core.types import Result
+from poseact.media.video import Frame, VideoReader, VideoWriter, read_image, write_image
 from poseact.models.spnet import SPNet
 from poseact.predict_files import find_jobs
 from poseact.predictor import Follower
 from poseact.results import read_jsonl
-from poseact.video import Frame, VideoReader, VideoWriter, read_image, write_image
 from poseact.weights import Card, save
 
 CONFIG = small_spnet(2)

@@ -15,9 +15,9 @@ from poseact.core.types import Camera, Record
 from poseact.data import lsp, synthetic
 from poseact.data.check import DOUBTFUL, FATAL, Fault, Report, check
 from poseact.data.frames import ImageFile, ImageSequence
+from poseact.media.video import write_image
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig
-from poseact.video import write_image
 
 CONFIG = PeopleConfig(height=64, width=64, frames=4, preset="easy", seed=5)
 CLIPS = 24

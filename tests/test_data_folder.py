@@ -14,7 +14,7 @@ from poseact.core.layouts import PA16, PA17
 from poseact.core.types import Record
 from poseact.data import folder
 from poseact.data.dataset import make_sample
-from poseact.video import VideoWriter
+from poseact.media.video import VideoWriter
 
 SIZE = (64, 48)
 

@@ -12,7 +12,7 @@ import pytest
 
 from poseact.data import frames
 from poseact.data.frames import ImageFile, ImageSequence, VideoFile, count_frames
-from poseact.video import VideoWriter
+from poseact.media.video import VideoWriter
 
 COUNT = 24
 

@@ -13,7 +13,7 @@ import pytest
 
 from poseact.core.layouts import DEEPHAR_INDEX, NTU25, PA16, PA20, convert
 from poseact.data import ntu
-from poseact.video import VideoWriter
+from poseact.media.video import VideoWriter
 
 FRAMES = 12
 WIDTH, HEIGHT = 192, 108  # a tenth of the Kinect's picture

@@ -14,8 +14,8 @@ from poseact.core.geometry import box_around, square
 from poseact.core.layouts import MPII16, PENN13, convert
 from poseact.core.types import Record
 from poseact.data import folder, mpii, penn, synthetic, write
+from poseact.media.video import VideoReader, read_image
 from poseact.people.scene import PeopleConfig
-from poseact.video import VideoReader, read_image
 
 CONFIG = PeopleConfig(height=80, width=96, frames=5, preset="easy", seed=3)
 LABELS = ("squat", "jumping_jacks", "golf_swing")

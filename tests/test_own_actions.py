@@ -22,6 +22,7 @@ from poseact.data.folder import split_of
 from poseact.data.write import write_folder
 from poseact.draw import confusion_matrix
 from poseact.layers import channels_last
+from poseact.media.video import VideoReader, VideoWriter, read_image
 from poseact.models.spnet import SPNet
 from poseact.own_actions import Report, Settings, crops, learn, sided, train_actions, with_new_heads
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
@@ -29,7 +30,6 @@ from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import draw_body
 from poseact.predictor import Predictor
 from poseact.train import Clues
-from poseact.video import VideoReader, VideoWriter, read_image
 from poseact.weights import Card
 
 LABELS = ("jumping_jack", "squat", "wave")

@@ -19,12 +19,12 @@ from conftest import small_spnet
 from poseact.core.geometry import crop_matrix, transform, warp
 from poseact.core.layouts import LSP14, PA17, Layout
 from poseact.core.types import Person, Result
+from poseact.media.video import Frame, VideoWriter, write_image
 from poseact.models.frames import FrameOutput
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.predictor import LIMBS, Predictor, lift_to_mm, predict
 from poseact.stream import ActionWindow
 from poseact.track import LOST_FRAMES
-from poseact.video import Frame, VideoWriter, write_image
 from poseact.weights import Card, Loaded, save
 
 CONFIG = small_spnet(3, cell_centres=True)

@@ -10,8 +10,8 @@ import pytest
 from poseact.cli import main
 from poseact.core.layouts import MSR20
 from poseact.data import skeletons
+from poseact.media.video import read_image
 from poseact.spmf import Augment, SPMFConfig, spmf
-from poseact.video import read_image
 
 
 def skeleton_file(path: Path) -> np.ndarray:

@@ -21,12 +21,12 @@ from poseact.dev_run import dev_run
 from poseact.evaluate import evaluate
 from poseact.held_out import score_records
 from poseact.lr_finder import find_lr, suggestion
+from poseact.media.video import read_image
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.people.scene import PeopleConfig
 from poseact.processes import Interrupts, open_fabric, out_of_memory
 from poseact.train import Config, Mix, Objective, Stage
-from poseact.video import read_image
 
 PEOPLE = PeopleConfig(frames=4, height=64, width=64, supersample=1, actions=("walk", "wave"))
 

@@ -8,8 +8,8 @@ import pytest
 
 from poseact import plot
 from poseact.cli import main
+from poseact.media.video import read_image
 from poseact.training_curve import running_mean, training_curve
-from poseact.video import read_image
 
 
 def test_the_course_of_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

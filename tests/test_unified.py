@@ -23,12 +23,12 @@ from poseact.detectors import FromFile, RTMLib
 from poseact.keypoint_files import HALPE26, NO_TRACK, Keypoints
 from poseact.lift_files import GAP_FRAMES, fill_in_time, lift_keypoints
 from poseact.lifting import Recipe
+from poseact.media.video import Frame, VideoReader, VideoWriter, write_image
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.results import ResultsWriter, read_jsonl
 from poseact.spmf import SPMFConfig
 from poseact.unified import Gaps, Unified, Window, bodies, in_camera, in_layout, probabilities
-from poseact.video import Frame, VideoReader, VideoWriter, write_image
 
 SIZE = (320, 240)
 CONFIG = LifterConfig(width=16, blocks=1, normalisation="box")

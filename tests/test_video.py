@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from poseact.video import (
+from poseact.media.video import (
     Frame,
     Input,
     VideoReader,

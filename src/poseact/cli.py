@@ -339,8 +339,8 @@ class Train:
         return 0
 
     def _draw(self) -> int:
+        from poseact.media.video import write_image
         from poseact.training_curve import training_curve
-        from poseact.video import write_image
 
         runs = (self.recipe, *self.overrides)
         path = Path(self.recipe, "curve.png") if self.out == Train.out else self.out

@@ -43,7 +43,7 @@ class Show:
             raise ValueError(f"--count is a number of samples, 1 or more, got {self.count}")
         from poseact import data
         from poseact.draw import contact_sheet
-        from poseact.video import write_image
+        from poseact.media.video import write_image
 
         records = data.load(self.kind, self.root, split=self.split, clips=self.count)
         if self.spmf:

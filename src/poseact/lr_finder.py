@@ -12,13 +12,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from poseact.layers import channels_last
 from poseact.learning import learning_rate, moving_average
+from poseact.media.video import write_image
 from poseact.objective import Objective
 from poseact.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
 from poseact.run_config import Config
 from poseact.run_folder import RunFolder, written_whole
 from poseact.starting import start
 from poseact.train import StageRun, open_fabric
-from poseact.video import write_image
 
 HIGHEST = 1.0
 DECADES = tuple(10.0**power for power in range(-7, 1))

@@ -29,11 +29,11 @@ from poseact.data.augment import MILD, Draw
 from poseact.draw import confusion_matrix
 from poseact.layers import channels_last
 from poseact.losses import action_cross_entropy
+from poseact.media.video import write_image
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.predictor import Predictor
 from poseact.run_folder import written_whole
 from poseact.train import Clues
-from poseact.video import write_image
 from poseact.weights import Card, Network, network
 
 AT_MOST = 4

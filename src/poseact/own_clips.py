@@ -18,10 +18,10 @@ from poseact.core.console import progress
 from poseact.core.types import Record
 from poseact.data import folder
 from poseact.data.frames import VideoFile
+from poseact.media.video import Frame, VideoReader
 from poseact.predictor import Follower, Predictor
 from poseact.run_folder import written_whole
 from poseact.track import LOST_SCORE
-from poseact.video import Frame, VideoReader
 from poseact.weights import Card
 
 FEW = 10

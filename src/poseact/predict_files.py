@@ -18,9 +18,16 @@ from poseact.core.layouts import Layout
 from poseact.core.types import Result
 from poseact.draw import annotate
 from poseact.exports import write_coco, write_openpose, write_trc
+from poseact.media.video import (
+    Frame,
+    VideoReader,
+    VideoWriter,
+    list_inputs,
+    read_image,
+    write_image,
+)
 from poseact.predictor import is_stream
 from poseact.results import ResultsWriter, read_jsonl, write_csv, write_html
-from poseact.video import Frame, VideoReader, VideoWriter, list_inputs, read_image, write_image
 
 Seen = Iterator[tuple[Frame, Result]]
 Watch = Callable[[Seen, "int | None"], Iterable[tuple[Frame, Result]]]

@@ -22,6 +22,7 @@ from poseact.core.geometry import check_box, crop_matrix, square, transform, uni
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Person, Result
 from poseact.finder import find
+from poseact.media.video import Frame, VideoReader, list_inputs, newest, read_image
 from poseact.stream import ActionWindow, Sampler
 from poseact.track import (
     LOST_FRAMES,
@@ -32,7 +33,6 @@ from poseact.track import (
     next_box,
     pose_box,
 )
-from poseact.video import Frame, VideoReader, list_inputs, newest, read_image
 from poseact.weights import Card, load
 
 UNSURE_SCORE = 0.95

@@ -20,7 +20,7 @@ import numpy as np
 
 from poseact.core.layouts import LAYOUTS, Layout
 from poseact.core.types import Person, Result
-from poseact.video import part_path, whole_file
+from poseact.media.video import part_path, whole_file
 
 SCHEMA = "poseact/1"
 _PAGE = Path(__file__).parent / "assets" / "report.html"

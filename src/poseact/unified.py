@@ -24,11 +24,11 @@ from poseact.core.layouts import DERIVED, H36M17, Layout, convert, layout_named
 from poseact.core.types import Person, Result
 from poseact.lift_data import fill_missing
 from poseact.lift_files import GAP_FRAMES, STANDS_IN, fill_in_time, followed, seen_enough, to_h36m17
+from poseact.media.video import Frame, VideoReader
 from poseact.models.lifter import Lifter
 from poseact.recognition import as_input
 from poseact.spmf import spmf
 from poseact.stream import Sampler
-from poseact.video import Frame, VideoReader
 from poseact.weights import LoadedClassifier
 
 LEAST_SHARE = 0.25

@@ -26,7 +26,7 @@ from poseact.core.layouts import NTU25
 from poseact.core.types import Record
 from poseact.data.archives import read_npy
 from poseact.data.frames import ImageSequence, VideoFile, count_frames
-from poseact.video import VIDEO_SUFFIXES
+from poseact.media.video import VIDEO_SUFFIXES
 
 ACTIONS = (
     *("drink water", "eat meal/snack", "brushing teeth", "brushing hair", "drop", "pickup"),

@@ -24,8 +24,8 @@ import numpy as np
 from poseact.core.geometry import box_around
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Camera, Record
+from poseact.media.video import whole_file
 from poseact.people.scene import PeopleConfig, RenderedClip, render_clip
-from poseact.video import whole_file
 
 SHARD = 64
 _FORMAT = 1  # raise it when the files of a pool change

@@ -22,8 +22,8 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import MPII16, PENN13, convert
 from poseact.core.types import NO_ACTION, Record
 from poseact.data import synthetic
+from poseact.media.video import VideoWriter, write_image
 from poseact.people.scene import PeopleConfig
-from poseact.video import VideoWriter, write_image
 
 Splits = Mapping[str, Sequence[Record]]
 FORMS = ("penn", "mpii", "folder")
