@@ -19,7 +19,7 @@ from poseact.media.video import Frame, VideoReader, VideoWriter, read_image, wri
 from poseact.models.spnet import SPNet
 from poseact.predict_files import find_jobs
 from poseact.predictor import Follower
-from poseact.results import read_jsonl
+from poseact.results.jsonl import read_jsonl
 from poseact.weights import Card, save
 
 CONFIG = small_spnet(2)

@@ -7,7 +7,7 @@ import pytest
 from poseact import demo, weights
 from poseact.models.spnet import SPNet
 from poseact.people.motions import ACTIONS
-from poseact.results import read_jsonl
+from poseact.results.jsonl import read_jsonl
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from poseact.core.layouts import PA17
 from poseact.core.types import Person, Result
-from poseact.draw import (
+from poseact.results.drawing import (
     SIDE_COLOUR,
     action_bar,
     annotate,

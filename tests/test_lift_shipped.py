@@ -21,7 +21,7 @@ from poseact.models.lifter import Lifter
 from poseact.people import PeopleConfig
 from poseact.people.cast import draw_body, draw_motion
 from poseact.people.skeleton import to_layout
-from poseact.results import read_jsonl
+from poseact.results.jsonl import read_jsonl
 
 
 def rendered(split: str, clips: int) -> Pairs:

@@ -20,7 +20,6 @@ from poseact.data.augment import MILD, Draw
 from poseact.data.dataset import make_sample
 from poseact.data.folder import split_of
 from poseact.data.write import write_folder
-from poseact.draw import confusion_matrix
 from poseact.layers import channels_last
 from poseact.media.video import VideoReader, VideoWriter, read_image
 from poseact.models.spnet import SPNet
@@ -29,6 +28,7 @@ from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import draw_body
 from poseact.predictor import Predictor
+from poseact.results.drawing import confusion_matrix
 from poseact.train import Clues
 from poseact.weights import Card
 

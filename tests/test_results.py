@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from poseact.core.layouts import COCO17, PA17, Layout
 from poseact.core.types import Person, Result
-from poseact.results import (
+from poseact.results.jsonl import (
     CSV_COLUMNS,
     Header,
     ResultsWriter,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact import plot
 from poseact.cli import main
 from poseact.media.video import read_image
+from poseact.results import plot
 from poseact.training_curve import running_mean, training_curve
 
 

@@ -26,7 +26,7 @@ from poseact.lifting import Recipe
 from poseact.media.video import Frame, VideoReader, VideoWriter, write_image
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.models.lifter import Lifter, LifterConfig
-from poseact.results import ResultsWriter, read_jsonl
+from poseact.results.jsonl import ResultsWriter, read_jsonl
 from poseact.spmf import SPMFConfig
 from poseact.unified import Gaps, Unified, Window, bodies, in_camera, in_layout, probabilities
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from experiments.ablation.tables import FIGURE_ARMS, Found, exits
-from poseact.draw import Colour, put_text, text_px
-from poseact.plot import INK, LETTER, Axis, Panel, ticks
+from poseact.results.drawing import Colour, put_text, text_px
+from poseact.results.plot import INK, LETTER, Axis, Panel, ticks
 
 _CUT: Colour = (214, 92, 54)
 _WHOLE: Colour = (40, 70, 130)

@@ -42,8 +42,8 @@ class Show:
         if self.count < 1:
             raise ValueError(f"--count is a number of samples, 1 or more, got {self.count}")
         from poseact import data
-        from poseact.draw import contact_sheet
         from poseact.media.video import write_image
+        from poseact.results.drawing import contact_sheet
 
         records = data.load(self.kind, self.root, split=self.split, clips=self.count)
         if self.spmf:
@@ -67,8 +67,8 @@ def _tile(record: Record) -> tuple[Any, str]:
     import numpy as np
 
     from poseact.core.types import Person, Result
-    from poseact.draw import draw_people
     from poseact.people.motions import ACTIONS
+    from poseact.results.drawing import draw_people
 
     t = len(record) // 2
     rgb = np.empty((0, 0, 3), np.uint8) if record.frame is None else record.frame(t)

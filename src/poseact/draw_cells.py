@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from poseact.draw import Colour, put_text, text_px
+from poseact.results.drawing import Colour, put_text, text_px
 
 _PAPER: Colour = (250, 250, 248)
 _INK: Colour = (32, 36, 44)

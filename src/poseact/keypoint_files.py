@@ -19,7 +19,7 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, LAYOUTS, OPENPOSE25, Layout
 from poseact.core.types import Person, Result
 from poseact.data.archives import read_json, read_npy, read_npz
-from poseact.results import read_jsonl
+from poseact.results.jsonl import read_jsonl
 
 NO_TRACK = -1
 """`Person.track` where the file does not say who is who."""

@@ -14,7 +14,7 @@ from poseact.layers import channels_last
 from poseact.learning import learning_rate, moving_average
 from poseact.media.video import write_image
 from poseact.objective import Objective
-from poseact.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
+from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
 from poseact.run_config import Config
 from poseact.run_folder import RunFolder, written_whole
 from poseact.starting import start

@@ -26,12 +26,12 @@ from poseact.core.console import progress
 from poseact.core.geometry import square, union, warp
 from poseact.data import folder
 from poseact.data.augment import MILD, Draw
-from poseact.draw import confusion_matrix
 from poseact.layers import channels_last
 from poseact.losses import action_cross_entropy
 from poseact.media.video import write_image
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.predictor import Predictor
+from poseact.results.drawing import confusion_matrix
 from poseact.run_folder import written_whole
 from poseact.train import Clues
 from poseact.weights import Card, Network, network

@@ -16,8 +16,6 @@ import numpy as np
 
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
-from poseact.draw import annotate
-from poseact.exports import write_coco, write_openpose, write_trc
 from poseact.media.video import (
     Frame,
     VideoReader,
@@ -27,7 +25,9 @@ from poseact.media.video import (
     write_image,
 )
 from poseact.predictor import is_stream
-from poseact.results import ResultsWriter, read_jsonl, write_csv, write_html
+from poseact.results.drawing import annotate
+from poseact.results.formats import write_coco, write_openpose, write_trc
+from poseact.results.jsonl import ResultsWriter, read_jsonl, write_csv, write_html
 
 Seen = Iterator[tuple[Frame, Result]]
 Watch = Callable[[Seen, "int | None"], Iterable[tuple[Frame, Result]]]

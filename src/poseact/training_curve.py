@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from poseact.plot import COLOURS, LINE, Axis, Curve, draw_curves, log_ticks, ticks
+from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, log_ticks, ticks
 
 _NOT_DRAWN = {"step", "stage", "run", "lr", "steps_per_s"}
 _LOSSES = ("total", "pose", "confidence", "heatmap", "action")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from poseact.draw import Colour, put_text, text_px
+from poseact.results.drawing import Colour, put_text, text_px
 
 PAPER: Colour = (250, 250, 248)
 INK: Colour = (32, 36, 44)

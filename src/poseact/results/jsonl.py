@@ -23,7 +23,7 @@ from poseact.core.types import Person, Result
 from poseact.media.video import part_path, whole_file
 
 SCHEMA = "poseact/1"
-_PAGE = Path(__file__).parent / "assets" / "report.html"
+_PAGE = Path(__file__).with_name("report.html")
 UNITS = {
     "xy": "px of the upright frame, x right, y down, (0, 0) is the corner of the first pixel",
     "xyz": "mm, root-relative, camera axes: x right, y down, z forward",

@@ -16,7 +16,7 @@ import numpy as np
 from poseact.core.layouts import COCO17, OPENPOSE25, Layout, convert
 from poseact.core.types import Person, Result
 from poseact.media.video import part_path, whole_file
-from poseact.results import Header
+from poseact.results.jsonl import Header
 
 OPENSIM_AXES = np.array([1.0, -1.0, -1.0])
 """Camera axes (x right, y down, z forward) to x right, y up, z towards the camera."""
