@@ -36,11 +36,11 @@ from poseact.data import lsp, pack, synthetic
 from poseact.data.augment import PAPER
 from poseact.data.dataset import Batches, Part, loader, make_sample
 from poseact.data.device_augment import cut, finish
+from poseact.models.weights import network
 from poseact.objective import Objective
 from poseact.people.scene import PeopleConfig
 from poseact.recipes import recipe
 from poseact.run_config import Stage
-from poseact.weights import network
 
 SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 BATCH = 16

@@ -17,7 +17,7 @@ import torch
 
 from poseact import recipes
 from poseact.evaluate import multiply_adds
-from poseact.layers import channels_last
+from poseact.models.layers import channels_last
 from poseact.models.spnet import PUBLISHED, SPNet
 
 

@@ -20,9 +20,9 @@ from poseact.lifting import lift
 from poseact.media.video import write_image
 from poseact.metrics import mpjpe, root_aligned
 from poseact.models.lifter import Lifter
+from poseact.models.weights import load_lifter
 from poseact.people.retarget import MocapClip, load_mocap
 from poseact.results.drawing import contact_sheet, draw_people, view_3d
-from poseact.weights import load_lifter
 
 _TILE = 220  # px
 

@@ -22,12 +22,12 @@ from poseact.lift_files import to_h36m17
 from poseact.lifting import lift
 from poseact.models.enas import PUBLISHED, ENASNet, read_genotype
 from poseact.models.lifter import Lifter
+from poseact.models.weights import load_lifter
 from poseact.recognition import Bank, Take, accuracy, class_count, train
 from poseact.search import builder, small, tall
 from poseact.search_table import open_test, save_classifier
 from poseact.spmf import complete
 from poseact.unified import in_layout
-from poseact.weights import load_lifter
 
 FOCAL_PX, SIZE = 525.0, (640, 480)  # of a Kinect
 DETECTOR = Detector(eyes=0.0)

@@ -11,9 +11,11 @@ import torch
 from jaxtyping import install_import_hook
 
 # The shapes in the signatures of these rooms are checked at every call of every test.
-install_import_hook(["poseact.layers", "poseact.losses", "poseact.models"], "beartype.beartype")
+install_import_hook(
+    ["poseact.models.layers", "poseact.losses", "poseact.models"], "beartype.beartype"
+)
 
-from poseact import weights  # noqa: E402
+from poseact.models import weights  # noqa: E402
 from poseact.models.spnet import SPNet, SPNetConfig  # noqa: E402
 
 torch.set_num_threads(1)

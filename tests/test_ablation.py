@@ -20,9 +20,9 @@ from poseact import data, train
 from poseact.core.layouts import PA17
 from poseact.core.types import Camera, Record
 from poseact.data import pack
+from poseact.models.weights import network
 from poseact.recipes import cost
 from poseact.run_config import Config, from_json, to_json
-from poseact.weights import network
 
 ARMS = arms(steps=1000)
 

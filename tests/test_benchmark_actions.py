@@ -15,8 +15,8 @@ from poseact.benchmarks.actions import action_set
 from poseact.core.layouts import PENN13
 from poseact.core.types import Output, Record
 from poseact.data import jhmdb, penn
+from poseact.models.weights import Card
 from poseact.protocols import ClipProtocol
-from poseact.weights import Card
 
 
 class Oracle(nn.Module):

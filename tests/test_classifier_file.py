@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from poseact import weights
 from poseact.core.layouts import MSR20
+from poseact.models import weights
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.spmf import Bounds, SPMFConfig, spmf
 

@@ -17,10 +17,10 @@ from poseact.cli import main, parse
 from poseact.core.types import Result
 from poseact.media.video import Frame, VideoReader, VideoWriter, read_image, write_image
 from poseact.models.spnet import SPNet
+from poseact.models.weights import Card, save
 from poseact.predict_files import find_jobs
 from poseact.predictor import Follower
 from poseact.results.jsonl import read_jsonl
-from poseact.weights import Card, save
 
 CONFIG = small_spnet(2)
 
@@ -309,7 +309,7 @@ def test_doctor_names_versions_device_and_weights(capsys: pytest.CaptureFixture[
 def test_models_lists_what_is_shipped(
     weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("poseact.weights.SHIPPED", weights.parent)
+    monkeypatch.setattr("poseact.models.weights.SHIPPED", weights.parent)
     assert main(["models"]) == 0
     text = capsys.readouterr().out
     for word in ("tiny", "PA17", "sit, stand", "32x32", str(weights)):

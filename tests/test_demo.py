@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact import demo, weights
+from poseact import demo
+from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.motions import ACTIONS
 from poseact.results.jsonl import read_jsonl

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import benchmarks, data, evaluate, weights
+from poseact import benchmarks, data, evaluate
 from poseact.benchmarks import Look, Scores
 from poseact.cli import main
 from poseact.core.layouts import COCO17, PA17
@@ -20,6 +20,7 @@ from poseact.data import folder, h36m, mpii, penn
 from poseact.data.dataset import make_sample
 from poseact.data.write import write_folder, write_mpii, write_penn
 from poseact.media.video import write_image
+from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
 from poseact.protocols import ClipProtocol

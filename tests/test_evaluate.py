@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import data, evaluate, metrics, weights
+from poseact import data, evaluate, metrics
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample
+from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
 

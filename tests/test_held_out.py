@@ -11,10 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poseact import train, weights
+from poseact import train
 from poseact.data.dataset import Part
 from poseact.held_out import spread
 from poseact.learning import Best
+from poseact.models import weights
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.objective import Clues, Objective
 from poseact.run_config import Mix, Stage, from_json, to_json

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import weights, zoo
+from poseact import zoo
 from poseact.cli import main
 from poseact.keras_configs import from_constructor
 from poseact.keras_import import import_file
+from poseact.models import weights
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.spnet import SPNet, SPNetConfig
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poseact import layers
+from poseact.models import layers
 
 
 def painted(h: int, w: int, row: int, column: int) -> torch.Tensor:

@@ -21,8 +21,8 @@ from poseact.keypoint_files import FILE_LAYOUTS, HALPE26, OPENPOSE18, read_keypo
 from poseact.lift_files import fill_in_time, followed, lift_keypoints, to_h36m17
 from poseact.lifting import Recipe
 from poseact.models.lifter import Combine, Lifter, LifterConfig, lift_with_mirror
+from poseact.models.weights import save
 from poseact.results.jsonl import ResultsWriter, read_jsonl
-from poseact.weights import save
 
 CONFIG = LifterConfig(width=16, blocks=1, normalisation="box")
 

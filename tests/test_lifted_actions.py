@@ -11,8 +11,8 @@ from experiments import lifted_actions
 from experiments.lifted_actions import DETECTOR, lifted
 from poseact.core.layouts import MSR20
 from poseact.metrics import p_mpjpe
+from poseact.models.weights import load_classifier, load_lifter
 from poseact.recognition import Take, open_takes
-from poseact.weights import load_classifier, load_lifter
 from test_search import reads, tiny
 
 __all__ = ["reads"]  # the fixture

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lifter_people import NOTHING, random_pairs, write_mocap
-from poseact import lifting, weights
+from poseact import lifting
 from poseact.core.layouts import H36M17
 from poseact.lift_data import (
     Detector,
@@ -29,6 +29,7 @@ from poseact.lifting import (
     mean_pose,
     nearest_pose,
 )
+from poseact.models import weights
 from poseact.models.lifter import (
     Lifter,
     LifterConfig,

@@ -9,9 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from conftest import ROOT, settled
-from poseact import weights
-from poseact.layers import SeparableConv, joint_pool, spatial_softmax, window_sum_confidence
-from poseact.models import multitask
+from poseact.models import multitask, weights
+from poseact.models.layers import SeparableConv, joint_pool, spatial_softmax, window_sum_confidence
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.multitask_actions import MergedActions, PoseActions
 from poseact.models.spnet import SPNet, SPNetConfig

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import own_clips, weights
+from poseact import own_clips
 from poseact.cli import main, parse
 from poseact.core.geometry import iou
 from poseact.core.layouts import PA17
@@ -20,9 +20,11 @@ from poseact.data.augment import MILD, Draw
 from poseact.data.dataset import make_sample
 from poseact.data.folder import split_of
 from poseact.data.write import write_folder
-from poseact.layers import channels_last
 from poseact.media.video import VideoReader, VideoWriter, read_image
+from poseact.models import weights
+from poseact.models.layers import channels_last
 from poseact.models.spnet import SPNet
+from poseact.models.weights import Card
 from poseact.own_actions import Report, Settings, crops, learn, sided, train_actions, with_new_heads
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.people import PeopleConfig, perform, render_motion
@@ -30,7 +32,6 @@ from poseact.people.scene import draw_body
 from poseact.predictor import Predictor
 from poseact.results.drawing import confusion_matrix
 from poseact.train import Clues
-from poseact.weights import Card
 
 LABELS = ("jumping_jack", "squat", "wave")
 FPS = 12.0

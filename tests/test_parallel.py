@@ -22,13 +22,14 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from poseact import train, weights
+from poseact import train
 from poseact.cli import main
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
 from poseact.data.dataset import Batches, Part, Share
 from poseact.held_out import held_out_loss, score_records
 from poseact.learning import freeze
+from poseact.models import weights
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.objective import Objective, micro_batches
 from poseact.processes import Stopped, fill, gather, open_fabric, shard, whole

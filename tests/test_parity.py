@@ -17,7 +17,7 @@ from torch import Tensor
 
 from poseact.keras_configs import read_constructor
 from poseact.keras_import import fill, import_file, opened
-from poseact.layers import global_max_min, spatial_softmax
+from poseact.models.layers import global_max_min, spatial_softmax
 from poseact.models.multitask import Multitask
 from poseact.models.multitask_actions import PoseActions
 from poseact.models.spnet import SPNet

@@ -22,10 +22,10 @@ from poseact.core.types import Person, Result
 from poseact.media.video import Frame, VideoWriter, write_image
 from poseact.models.frames import FrameOutput
 from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.models.weights import Card, Loaded, save
 from poseact.predictor import LIMBS, Predictor, lift_to_mm, predict
 from poseact.stream import ActionWindow
 from poseact.track import LOST_FRAMES
-from poseact.weights import Card, Loaded, save
 
 CONFIG = small_spnet(3, cell_centres=True)
 LABELS = ("walk", "wave", "sit")

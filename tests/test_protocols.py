@@ -19,6 +19,7 @@ from poseact.core.types import Output, Record
 from poseact.data import deephar
 from poseact.data.dataset import clip_indices
 from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.models.weights import Card
 from poseact.protocols import (
     FLIP,
     MULTI_CROP,
@@ -33,7 +34,6 @@ from poseact.protocols import (
     single_clip,
     straight_crop,
 )
-from poseact.weights import Card
 
 TWINS = list(PA17.flip)
 BOX = np.array([14.4, 14.4, 65.6, 65.6])  # times the card's 1.25: the pixels 8..72, one for one

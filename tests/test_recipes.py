@@ -17,11 +17,11 @@ from poseact.data.write import write_mpii, write_penn
 from poseact.evaluate import multiply_adds
 from poseact.learning import learning_rate
 from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.models.weights import network
 from poseact.people.motions import ACTIONS
 from poseact.recipes import RECIPES, cost, recipe
 from poseact.run_config import Config, Mix, Stage
 from poseact.tables import EXPERIMENTS
-from poseact.weights import network
 
 # Trainable parameters of the original's networks, counted in the original.
 PARAMETERS = {

@@ -18,6 +18,7 @@ from poseact.core.types import Record
 from poseact.models.enas import OPERATIONS, Genotype, genotype_from_arc, read_genotype
 from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.models.temporal import TemporalCNN
+from poseact.models.weights import load_classifier
 from poseact.recognition import (
     Bank,
     Joints,
@@ -43,7 +44,6 @@ from poseact.search_table import (
     open_test,
 )
 from poseact.spmf import SPMFConfig, dataset_bones
-from poseact.weights import load_classifier
 
 CLASSES, TRIALS = 2, 2
 

@@ -12,16 +12,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poseact import train, weights
+from poseact import train
 from poseact.core.layouts import PA17, Layout
 from poseact.core.types import Record, Sample
 from poseact.data.dataset import Batches
 from poseact.learning import Plateau, freeze, learning_rate, optimizer
+from poseact.models import weights
 from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.models.weights import network
 from poseact.objective import Objective
 from poseact.run_config import Config, Mix, Stage
 from poseact.train import StageRun, Turns, open_parts
-from poseact.weights import network
 
 FRAMES = 40
 

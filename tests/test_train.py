@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import data, train, weights
+from poseact import data, train
 from poseact.cli import main
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record
@@ -22,6 +22,7 @@ from poseact.evaluate import evaluate
 from poseact.held_out import score_records
 from poseact.lr_finder import find_lr, suggestion
 from poseact.media.video import read_image
+from poseact.models import weights
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.people.scene import PeopleConfig

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lifter_people import people
-from poseact import unified, weights
+from poseact import unified
 from poseact.cli import main
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, MSR20, SBU15, Layout, layout_named
@@ -24,6 +24,7 @@ from poseact.keypoint_files import HALPE26, NO_TRACK, Keypoints
 from poseact.lift_files import GAP_FRAMES, fill_in_time, lift_keypoints
 from poseact.lifting import Recipe
 from poseact.media.video import Frame, VideoReader, VideoWriter, write_image
+from poseact.models import weights
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.results.jsonl import ResultsWriter, read_jsonl

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from poseact import weights
+from poseact.models import weights
 from poseact.models.spnet import SPNet
-from poseact.weights import Card
+from poseact.models.weights import Card
 
 
 def test_round_trip_gives_the_same_network_and_card(

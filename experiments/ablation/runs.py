@@ -22,9 +22,10 @@ import cv2
 import torch
 
 from experiments.ablation.arms import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
-from poseact import data, weights
+from poseact import data
 from poseact.data import pack
 from poseact.evaluate import evaluate
+from poseact.models import weights
 from poseact.recipes import cost
 from poseact.run_config import Config
 from poseact.run_folder import written_whole

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from poseact.core.layouts import Layout
     from poseact.core.types import Person, Result
+    from poseact.models.weights import load
     from poseact.predictor import Predictor, predict
-    from poseact.weights import load
 
 __version__ = "0.1.0"
 __all__ = ["Layout", "Person", "Predictor", "Result", "__version__", "load", "predict"]
@@ -24,7 +24,7 @@ _HOME = {
     "Person": "poseact.core.types",
     "Predictor": "poseact.predictor",
     "Result": "poseact.core.types",
-    "load": "poseact.weights",
+    "load": "poseact.models.weights",
     "predict": "poseact.predictor",
 }
 

@@ -172,9 +172,9 @@ class ImportKeras:
     """Which joints it has, where the original has no layout of that many."""
 
     def run(self) -> int:
-        from poseact import weights
         from poseact.core.layouts import LAYOUTS
         from poseact.keras_import import import_file
+        from poseact.models import weights
 
         model, card = import_file(self.source, config=self.config, layout=self.layout)
         if card.layout not in LAYOUTS:

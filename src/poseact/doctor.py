@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import torch
 
 import poseact
-from poseact.weights import SHIPPED, Card, available, read_card
+from poseact.models.weights import SHIPPED, Card, available, read_card
 
 NEEDED = (
     "torch",

@@ -14,8 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from poseact.core.types import NO_ACTION, Sample
 from poseact.evaluate import multiply_adds
-from poseact.layers import channels_last
 from poseact.learning import moving_average
+from poseact.models.layers import channels_last
 from poseact.objective import Clues, Objective
 from poseact.run_config import Config, Mix, Stage
 from poseact.run_folder import RunFolder

@@ -24,7 +24,7 @@ from poseact.core.geometry import transform
 from poseact.core.layouts import Layout, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample, stack
-from poseact.weights import Card, Network
+from poseact.models.weights import Card, Network
 
 Views = Literal["single", "flip", "multi_crop"]
 VIEWS: dict[str, tuple[protocols.View, ...]] = {

@@ -14,10 +14,10 @@ from poseact.core.layouts import layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import Batches, Part, loader
 from poseact.evaluate import Predictions, pose_scores, predict_records
+from poseact.models.weights import Card, Network
 from poseact.objective import Objective
 from poseact.processes import gather
 from poseact.run_config import Stage
-from poseact.weights import Card, Network
 
 
 @torch.no_grad()

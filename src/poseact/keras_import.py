@@ -34,11 +34,11 @@ from poseact.keras_configs import (
     read_constructor,
     recognise,
 )
-from poseact.layers import SeparableConv
+from poseact.models.layers import SeparableConv
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.multitask_actions import PoseActions
 from poseact.models.spnet import SPNet, SPNetConfig
-from poseact.weights import Card, Loaded
+from poseact.models.weights import Card, Loaded
 
 LARGEST = 2**28
 """Numbers in a file, 1 GiB of them. The largest published network has 35 million."""

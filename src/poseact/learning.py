@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from poseact.models.weights import Network
 from poseact.run_config import Stage
-from poseact.weights import Network
 
 READERS = {"pose": "action_p_conv0", "appearance": "action_v_conv0"}
 """Names of the kernels by which SPNet's action blocks read their clues."""

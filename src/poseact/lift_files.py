@@ -21,9 +21,9 @@ from poseact.core.types import Person, Result
 from poseact.keypoint_files import NO_TRACK, Keypoints, read_keypoints
 from poseact.lift_data import fill_missing
 from poseact.models.lifter import Combine, Lifter, lift_with_mirror
+from poseact.models.weights import load_lifter
 from poseact.results.jsonl import Header, ResultsWriter, write_html
 from poseact.track import identify
-from poseact.weights import load_lifter
 
 GAP_FRAMES = 10
 """Gaps of so many frames or fewer are bridged: joints are interpolated, people keep their track."""

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poseact import __version__, weights
+from poseact import __version__
 from poseact.core.layouts import H36M17
 from poseact.data import h36m
 from poseact.lift_data import (
@@ -38,6 +38,7 @@ from poseact.lift_data import (
     stretched,
 )
 from poseact.metrics import mpjpe, p_mpjpe
+from poseact.models import weights
 from poseact.models.lifter import (
     Combine,
     Lifter,

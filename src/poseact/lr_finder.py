@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from torch.optim.swa_utils import AveragedModel
 
-from poseact.layers import channels_last
 from poseact.learning import learning_rate, moving_average
 from poseact.media.video import write_image
+from poseact.models.layers import channels_last
 from poseact.objective import Objective
 from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
 from poseact.run_config import Config

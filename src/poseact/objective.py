@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from poseact import losses
 from poseact.core.types import NO_ACTION, Sample
+from poseact.models.weights import Network
 from poseact.run_config import Mix, Stage
-from poseact.weights import Network
 
 
 class Clues(NamedTuple):

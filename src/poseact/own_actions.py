@@ -21,20 +21,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poseact import __version__, metrics, weights
+from poseact import __version__, metrics
 from poseact.core.console import progress
 from poseact.core.geometry import square, union, warp
 from poseact.data import folder
 from poseact.data.augment import MILD, Draw
-from poseact.layers import channels_last
 from poseact.losses import action_cross_entropy
 from poseact.media.video import write_image
+from poseact.models import weights
+from poseact.models.layers import channels_last
+from poseact.models.weights import Card, Network, network
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.predictor import Predictor
 from poseact.results.drawing import confusion_matrix
 from poseact.run_folder import written_whole
 from poseact.train import Clues
-from poseact.weights import Card, Network, network
 
 AT_MOST = 4
 """A long video gives up to so many times the clips of a short one."""

@@ -19,10 +19,10 @@ from poseact.core.types import Record
 from poseact.data import folder
 from poseact.data.frames import VideoFile
 from poseact.media.video import Frame, VideoReader
+from poseact.models.weights import Card
 from poseact.predictor import Follower, Predictor
 from poseact.run_folder import written_whole
 from poseact.track import LOST_SCORE
-from poseact.weights import Card
 
 FEW = 10
 """A class with fewer clips to learn from is warned of."""

@@ -23,6 +23,7 @@ from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Person, Result
 from poseact.finder import find
 from poseact.media.video import Frame, VideoReader, list_inputs, newest, read_image
+from poseact.models.weights import Card, load
 from poseact.stream import ActionWindow, Sampler
 from poseact.track import (
     LOST_FRAMES,
@@ -33,7 +34,6 @@ from poseact.track import (
     next_box,
     pose_box,
 )
-from poseact.weights import Card, load
 
 UNSURE_SCORE = 0.95
 """Below this mean score a follower also looks into a box that is `WIDER` times as large."""

@@ -16,8 +16,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils import _pytree
 
+from poseact.models.weights import Network, network
 from poseact.run_config import Config
-from poseact.weights import Network, network
 
 _SUMS = "set_force_sum_reduction_for_comms"
 

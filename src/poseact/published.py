@@ -16,8 +16,8 @@ from poseact.data import ntu, penn
 from poseact.models import multitask, spnet
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNetConfig
+from poseact.models.weights import NetworkConfig
 from poseact.run_config import Config, Mix, Stage
-from poseact.weights import NetworkConfig
 
 DATA = "$POSEACT_DATA"
 MPII_PEOPLE = 25_600

@@ -14,11 +14,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from poseact.models.spnet import SPNetConfig
+from poseact.models.weights import NetworkConfig, network
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig
 from poseact.tables import EXPERIMENTS
 from poseact.train import Config, Mix, Stage
-from poseact.weights import NetworkConfig, network
 
 SHARED = "$POSEACT_SHARED/data"
 """Where the data of the shipped models lies; expanded when a run opens it."""

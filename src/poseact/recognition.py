@@ -26,9 +26,9 @@ from poseact import data
 from poseact.core.layouts import Layout
 from poseact.core.types import Record
 from poseact.data import msr3d, sbu, skeletons
-from poseact.layers import channels_last
 from poseact.metrics import top1
 from poseact.models.enas import ENASNet
+from poseact.models.layers import channels_last
 from poseact.spmf import (
     Augment,
     SPMFConfig,

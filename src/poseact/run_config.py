@@ -9,11 +9,12 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from poseact import __version__, weights
+from poseact import __version__
 from poseact.data import augment
+from poseact.models import weights
 from poseact.models.spnet import SPNetConfig
+from poseact.models.weights import NetworkConfig
 from poseact.people.scene import PeopleConfig
-from poseact.weights import NetworkConfig
 
 AUGMENTS = {
     "none": augment.NONE,

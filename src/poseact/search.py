@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 
 from poseact.draw_cells import draw_cells
-from poseact.layers import channels_last
 from poseact.models.enas import (
     ENASConfig,
     ENASNet,
@@ -31,6 +30,7 @@ from poseact.models.enas import (
     loose_ends,
 )
 from poseact.models.enas_controller import Controller, ControllerConfig
+from poseact.models.layers import channels_last
 from poseact.recognition import (
     Bank,
     Pictures,

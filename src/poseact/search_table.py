@@ -21,9 +21,9 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
-from poseact import weights
 from poseact.data import sbu
 from poseact.metrics import top1
+from poseact.models import weights
 from poseact.models.densenet import DenseNet
 from poseact.models.enas import (
     PUBLISHED,

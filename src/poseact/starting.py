@@ -7,9 +7,9 @@ import typing
 from dataclasses import asdict
 from typing import Any
 
-from poseact import weights
+from poseact.models import weights
+from poseact.models.weights import Network, network
 from poseact.run_config import Config
-from poseact.weights import Network, network
 
 
 def start(config: Config) -> Network:

@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
-from poseact import data, weights
+from poseact import data
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record, Sample
 from poseact.data.dataset import Part, Share, loader, make_sample
 from poseact.data.device_augment import check_augment, cut, finish
 from poseact.held_out import held_out_loss, held_out_score
-from poseact.layers import channels_last
 from poseact.learning import (
     FALLING,
     Best,
@@ -35,6 +34,9 @@ from poseact.learning import (
     moving_average,
     optimizer,
 )
+from poseact.models import weights
+from poseact.models.layers import channels_last
+from poseact.models.weights import Network
 from poseact.objective import Clues, Objective, micro_batches
 from poseact.processes import (
     Interrupts,
@@ -57,7 +59,6 @@ from poseact.run_config import AUGMENTS, Config, Mix, Stage, from_json, to_json
 from poseact.run_folder import Log, RunFolder, open_board, written_whole
 from poseact.starting import start
 from poseact.turns import Turns
-from poseact.weights import Network
 
 __all__ = [
     "Clues",

@@ -26,10 +26,10 @@ from poseact.lift_data import fill_missing
 from poseact.lift_files import GAP_FRAMES, STANDS_IN, fill_in_time, followed, seen_enough, to_h36m17
 from poseact.media.video import Frame, VideoReader
 from poseact.models.lifter import Lifter
+from poseact.models.weights import LoadedClassifier
 from poseact.recognition import as_input
 from poseact.spmf import spmf
 from poseact.stream import Sampler
-from poseact.weights import LoadedClassifier
 
 LEAST_SHARE = 0.25
 """Of a window: with fewer frames there is no answer yet."""

@@ -52,8 +52,8 @@ class UnifiedOptions:
         """The pipeline, with what a user should know of it printed."""
         from poseact.detectors import FromFile, RTMLib
         from poseact.keypoint_files import read_keypoints
+        from poseact.models.weights import load_classifier, load_lifter
         from poseact.unified import Unified
-        from poseact.weights import load_classifier, load_lifter
 
         lifter = load_lifter(self.lifter).model
         classifier = None if self.classifier is None else load_classifier(self.classifier)

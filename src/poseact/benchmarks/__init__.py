@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from poseact import data, weights
+from poseact import data
 from poseact.benchmarks.actions import (
     folder_single_clip,
     jhmdb_single_clip,
@@ -41,10 +41,11 @@ from poseact.core.layouts import PA17, PA20, layout_named
 from poseact.core.types import Record
 from poseact.data import deephar, folder
 from poseact.evaluate import VIEWS, Report, evaluate
-from poseact.layers import channels_last
+from poseact.models import weights
+from poseact.models.layers import channels_last
+from poseact.models.weights import Card
 from poseact.people.config import PeopleConfig, Preset
 from poseact.protocols import ClipProtocol, straight_crop
-from poseact.weights import Card
 
 __all__ = [
     "PROTOCOLS",

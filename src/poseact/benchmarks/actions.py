@@ -20,8 +20,8 @@ from poseact import metrics, zoo
 from poseact.benchmarks.scores import Scores
 from poseact.core.types import Record
 from poseact.data import jhmdb, ntu, penn
+from poseact.models.weights import Card
 from poseact.protocols import RELEASED, Actions, ClipProtocol, multi_clip, single_clip
-from poseact.weights import Card
 
 _PENN = ClipProtocol(step=6)
 _NTU = ClipProtocol(step=8)

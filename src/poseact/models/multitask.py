@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from poseact.layers import (
+from poseact.models.frames import FrameOutput, PoseActionNetwork
+from poseact.models.layers import (
     ConvSame,
     SeparableConv,
     grid,
@@ -28,7 +29,6 @@ from poseact.layers import (
     spatial_softmax,
     window_sum_confidence,
 )
-from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.multitask_actions import ActionBlock, MergedActions, PoseActions
 from poseact.models.stems import ConvNorm, InceptionStem, SeparableResidual, VGG16Stem
 

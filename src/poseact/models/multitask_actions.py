@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from poseact.layers import ConvSame, SeparableConv, global_max_min, max_min_pool
+from poseact.models.layers import ConvSame, SeparableConv, global_max_min, max_min_pool
 from poseact.models.stems import ConvNorm
 
 

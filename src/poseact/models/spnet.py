@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from poseact.layers import (
+from poseact.models.frames import FrameOutput, PoseActionNetwork
+from poseact.models.layers import (
     ConvSame,
     ResidualUnit,
     SeparableConv,
@@ -36,7 +37,6 @@ from poseact.layers import (
     spatial_softmax,
     window_sum_confidence,
 )
-from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.stems import LightStem, VGG16Stem
 
 

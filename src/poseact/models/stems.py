@@ -15,7 +15,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from poseact.layers import ConvSame, ResidualUnit, SeparableConv, batch_norm, max_pool_same
+from poseact.models.layers import ConvSame, ResidualUnit, SeparableConv, batch_norm, max_pool_same
 
 # ------------------------------------------------------------------------------- building blocks
 

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from poseact.core.layouts import Layout, layout_named
-from poseact.layers import channels_last
 from poseact.models.enas import ENASConfig, ENASNet, genotype_from_arc
+from poseact.models.layers import channels_last
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Network = SPNet | Multitask
 NetworkConfig = SPNetConfig | MultitaskConfig
 
-SHIPPED = Path(__file__).parent / "assets"
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True)
