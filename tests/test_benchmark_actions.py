@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseact import benchmarks, zoo
+from poseact import benchmarks
 from poseact.benchmarks.actions import action_set
 from poseact.core.layouts import PENN13
 from poseact.core.types import Output, Record
 from poseact.data import jhmdb, penn
+from poseact.models.original import zoo
 from poseact.models.weights import Card
 from poseact.protocols import ClipProtocol
 

@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 
-from poseact import zoo
 from poseact.cli import main
-from poseact.keras_configs import check_bounds, from_constructor, read_constructor, recognise
-from poseact.keras_import import Groups, Weight, opened
 from poseact.models.multitask import MultitaskConfig
+from poseact.models.original import zoo
+from poseact.models.original.blueprints import (
+    check_bounds,
+    from_constructor,
+    read_constructor,
+    recognise,
+)
+from poseact.models.original.hdf5 import Groups, Weight, opened
 from poseact.models.spnet import SPNetConfig
 
 SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))

@@ -148,8 +148,8 @@ class Models:
     """The shipped models, and the weights the authors of the original networks published."""
 
     def run(self) -> int:
-        from poseact import zoo
         from poseact.doctor import describe_models
+        from poseact.models.original import zoo
 
         print("\n\n".join(describe_models()) or "no weights are shipped with this installation")
         print("\nPublished by the authors of the original networks; not shipped, never fetched.")
@@ -173,8 +173,8 @@ class ImportKeras:
 
     def run(self) -> int:
         from poseact.core.layouts import LAYOUTS
-        from poseact.keras_import import import_file
         from poseact.models import weights
+        from poseact.models.original.hdf5 import import_file
 
         model, card = import_file(self.source, config=self.config, layout=self.layout)
         if card.layout not in LAYOUTS:

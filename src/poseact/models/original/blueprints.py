@@ -20,7 +20,7 @@ from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNetConfig
 
 if TYPE_CHECKING:
-    from poseact.keras_import import Groups, Layer
+    from poseact.models.original.hdf5 import Groups, Layer
 
 # Arguments of the original's builders and their defaults; REQUIRED ones have none. What only adds
 # outputs, or says what is trained, changes nothing here.

@@ -25,18 +25,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from poseact import zoo
 from poseact.core.layouts import layout_named
-from poseact.keras_configs import (
+from poseact.models.layers import SeparableConv
+from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
+from poseact.models.multitask_actions import PoseActions
+from poseact.models.original import zoo
+from poseact.models.original.blueprints import (
     Blueprint,
     check_bounds,
     from_constructor,
     read_constructor,
     recognise,
 )
-from poseact.models.layers import SeparableConv
-from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
-from poseact.models.multitask_actions import PoseActions
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import Card, Loaded
 

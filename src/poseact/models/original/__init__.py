@@ -1,0 +1,1 @@
+"""Weights of the original project: its Keras files, its networks, what was published."""
