@@ -32,10 +32,11 @@ import torch
 
 from poseact.core.layouts import PA17
 from poseact.core.types import Record, Sample
-from poseact.data import lsp, pack, synthetic
+from poseact.data import pack, synthetic
 from poseact.data.augment import PAPER
 from poseact.data.dataset import Batches, Part, loader, make_sample
 from poseact.data.device_augment import cut, finish
+from poseact.data.sets import lsp
 from poseact.models.weights import network
 from poseact.objective import Objective
 from poseact.people.scene import PeopleConfig

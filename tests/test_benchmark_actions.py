@@ -14,7 +14,7 @@ from poseact import benchmarks
 from poseact.benchmarks.actions import action_set
 from poseact.core.layouts import PENN13
 from poseact.core.types import Output, Record
-from poseact.data import jhmdb, penn
+from poseact.data.sets import jhmdb, penn
 from poseact.models.original import zoo
 from poseact.models.weights import Card
 from poseact.protocols import ClipProtocol

@@ -18,7 +18,7 @@ from poseact.core.camera import project
 from poseact.core.geometry import crop_matrix, procrustes, square, transform
 from poseact.core.layouts import COCO17, H36M17, JHMDB15, LSP14, MPII16, PA17, Layout, convert
 from poseact.core.types import Camera, Output, Record
-from poseact.data import coco, h36m
+from poseact.data.sets import coco, h36m
 from poseact.models.weights import Card
 from poseact.predictor import LIMBS
 

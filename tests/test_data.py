@@ -17,7 +17,7 @@ from scipy.io import savemat
 from poseact.core.geometry import transform
 from poseact.core.layouts import LSP14, MPII16, PA16, PA17
 from poseact.core.types import NO_ACTION, Record, Sample
-from poseact.data import lsp, synthetic
+from poseact.data import synthetic
 from poseact.data.augment import NONE, PAPER, STRONG, Augment, Draw
 from poseact.data.dataset import (
     Batches,
@@ -27,6 +27,7 @@ from poseact.data.dataset import (
     loader,
     make_sample,
 )
+from poseact.data.sets import lsp
 from poseact.people.scene import PeopleConfig, render_clip
 
 SIZE = (96, 96)

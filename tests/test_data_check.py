@@ -12,9 +12,10 @@ import pytest
 
 from poseact.core.layouts import COCO17, H36M17, MSR20, PA17, UTD20, Layout
 from poseact.core.types import Camera, Record
-from poseact.data import lsp, synthetic
+from poseact.data import synthetic
 from poseact.data.check import DOUBTFUL, FATAL, Fault, Report, check
 from poseact.data.frames import ImageFile, ImageSequence
+from poseact.data.sets import lsp
 from poseact.media.video import write_image
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig

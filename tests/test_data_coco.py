@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from poseact.core.layouts import COCO17
-from poseact.data import coco
+from poseact.data.sets import coco
 
 NAMES = [n.replace("l_", "left_").replace("r_", "right_") for n in COCO17.joints]
 WRIST = COCO17.index("r_wrist")

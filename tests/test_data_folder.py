@@ -12,8 +12,8 @@ import pytest
 
 from poseact.core.layouts import PA16, PA17
 from poseact.core.types import Record
-from poseact.data import folder
 from poseact.data.dataset import make_sample
+from poseact.data.sets import folder
 from poseact.media.video import VideoWriter
 
 SIZE = (64, 48)

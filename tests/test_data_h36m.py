@@ -14,7 +14,7 @@ from scipy.io import savemat
 from poseact.core.camera import project, to_camera, to_world
 from poseact.core.layouts import COCO17, H36M17, LSP14, PA17
 from poseact.core.types import Camera, Record
-from poseact.data import h36m
+from poseact.data.sets import h36m
 
 VIEWS = ("54138969", "55011271", "58860488", "60457274")
 KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]

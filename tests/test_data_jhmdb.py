@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from poseact.core.layouts import JHMDB15
 from poseact.core.types import Record
-from poseact.data import jhmdb
+from poseact.data.sets import jhmdb
 
 CLIPS = {  # clip: action, frames, 1 train or 2 test
     "Frisbee_catch_f_cm_np1_ri_med_0": ("catch", 4, 1),

@@ -11,7 +11,7 @@ import pytest
 
 from poseact.core.camera import project, to_world
 from poseact.core.layouts import PA17
-from poseact.data import mpi_inf_3dhp
+from poseact.data.sets import mpi_inf_3dhp
 
 # The file's order: names of the data set in the words of PA17.
 JOINTS = (

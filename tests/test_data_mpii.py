@@ -16,7 +16,7 @@ from scipy.io import loadmat, savemat
 from poseact.core.geometry import square
 from poseact.core.layouts import MPII16
 from poseact.core.types import Record
-from poseact.data import mpii
+from poseact.data.sets import mpii
 from poseact.metrics import PCKH_JOINTS, pckh
 
 FORMS = ("json", "mmpose", "authors", "hourglass", "original")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from poseact.core.layouts import MSR20
-from poseact.data import skeletons
-from poseact.data.msr3d import ACTIONS, SUBSETS, label_names, load, published_list
+from poseact.data.sets import skeletons
+from poseact.data.sets.msr3d import ACTIONS, SUBSETS, label_names, load, published_list
 
 FRAMES = 3
 

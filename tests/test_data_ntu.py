@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from poseact.core.layouts import DEEPHAR_INDEX, NTU25, PA16, PA20, convert
-from poseact.data import ntu
+from poseact.data.sets import ntu
 from poseact.media.video import VideoWriter
 
 FRAMES = 12

@@ -16,8 +16,9 @@ import pytest
 
 from poseact.core.layouts import COCO17, PA16
 from poseact.core.types import Camera, Record
-from poseact.data import lsp, pack
+from poseact.data import pack
 from poseact.data.dataset import Batches, Part, loader, make_sample
+from poseact.data.sets import lsp
 
 RED = (230, 20, 20)
 

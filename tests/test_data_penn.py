@@ -12,7 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from poseact.core.layouts import DEEPHAR_INDEX, PA16, PENN13, convert
-from poseact.data import penn
+from poseact.data.sets import penn
 
 FRAMES, HEIGHT, WIDTH = 3, 60, 80
 R_WRIST = PENN13.index("r_wrist")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from poseact.core.layouts import SBU15
-from poseact.data.sbu import ACTIONS, FOLDS, load, millimetres
-from poseact.data.skeletons import pairs
+from poseact.data.sets.sbu import ACTIONS, FOLDS, load, millimetres
+from poseact.data.sets.skeletons import pairs
 
 PAIRS = tuple(chain(*FOLDS))
 FIRST = 278  # the files count from the camera's first frame, not from the sequence's

@@ -10,8 +10,8 @@ import pytest
 
 from poseact.core.layouts import MSR20, SBU15, UTD20, convert
 from poseact.core.types import Record
-from poseact.data import msr3d, skeletons
-from poseact.data.skeletons import kinect_to_camera, label_names, load, pairs
+from poseact.data.sets import msr3d, skeletons
+from poseact.data.sets.skeletons import kinect_to_camera, label_names, load, pairs
 
 NAMES = ("wave", "bend", "kick")
 

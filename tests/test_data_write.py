@@ -13,7 +13,8 @@ from scipy.io import loadmat
 from poseact.core.geometry import box_around, square
 from poseact.core.layouts import MPII16, PENN13, convert
 from poseact.core.types import Record
-from poseact.data import folder, mpii, penn, synthetic, write
+from poseact.data import synthetic, write
+from poseact.data.sets import folder, mpii, penn
 from poseact.media.video import VideoReader, read_image
 from poseact.people.scene import PeopleConfig
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from poseact.core.geometry import box_around, crop_matrix, square, transform, warp
-from poseact.data import deephar
 from poseact.data.dataset import clip_indices
+from poseact.data.sets import deephar
 from poseact.losses import confidence_bce, deephar_pose_loss, elastic_net, masked_mean
 from poseact.metrics import mpjpe
 

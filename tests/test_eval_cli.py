@@ -16,8 +16,8 @@ from poseact.benchmarks import Look, Scores
 from poseact.cli import main
 from poseact.core.layouts import COCO17, PA17
 from poseact.core.types import Record
-from poseact.data import folder, h36m, mpii, penn
 from poseact.data.dataset import make_sample
+from poseact.data.sets import folder, h36m, mpii, penn
 from poseact.data.write import write_folder, write_mpii, write_penn
 from poseact.media.video import write_image
 from poseact.models import weights

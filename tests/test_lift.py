@@ -16,7 +16,7 @@ from poseact.cli import main
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, JHMDB15, MPII16, OPENPOSE25, SBU15, Layout, convert
 from poseact.core.types import Person, Result
-from poseact.data.coco import Results, write_results
+from poseact.data.sets.coco import Results, write_results
 from poseact.keypoint_files import FILE_LAYOUTS, HALPE26, OPENPOSE18, read_keypoints
 from poseact.lift_files import fill_in_time, followed, lift_keypoints, to_h36m17
 from poseact.lifting import Recipe

@@ -13,7 +13,7 @@ from poseact import lift_data
 from poseact.core.camera import project, to_camera
 from poseact.core.layouts import H36M17
 from poseact.core.types import Record
-from poseact.data import h36m
+from poseact.data.sets import h36m
 from poseact.lift_data import (
     Detector,
     Pairs,

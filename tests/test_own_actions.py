@@ -18,7 +18,7 @@ from poseact.core.layouts import PA17
 from poseact.core.types import Record
 from poseact.data.augment import MILD, Draw
 from poseact.data.dataset import make_sample
-from poseact.data.folder import split_of
+from poseact.data.sets.folder import split_of
 from poseact.data.write import write_folder
 from poseact.media.video import VideoReader, VideoWriter, read_image
 from poseact.models import weights

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from poseact import metrics
 from poseact.core.layouts import PA17
 from poseact.core.types import Output, Record
-from poseact.data import deephar
 from poseact.data.dataset import clip_indices
+from poseact.data.sets import deephar
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import Card
 from poseact.protocols import (

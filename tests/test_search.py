@@ -84,8 +84,10 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(split)
         return records(range(1, 10, 2) if split == "train" else range(2, 5, 2))
 
-    monkeypatch.setattr("poseact.data.skeletons.load", load)
-    monkeypatch.setattr("poseact.data.skeletons.label_names", lambda *_, subset: ("lift", "kick"))
+    monkeypatch.setattr("poseact.data.sets.skeletons.load", load)
+    monkeypatch.setattr(
+        "poseact.data.sets.skeletons.label_names", lambda *_, subset: ("lift", "kick")
+    )
     return asked
 
 
@@ -263,7 +265,7 @@ def test_a_subject_in_both_splits_is_refused(
     reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = open_takes("skeletons", "nowhere", "train")
-    monkeypatch.setattr("poseact.data.skeletons.load", lambda *_, subset: records(range(4, 6)))
+    monkeypatch.setattr("poseact.data.sets.skeletons.load", lambda *_, subset: records(range(4, 6)))
     with pytest.raises(ValueError, match="subjects 5 are in training and in test"):
         open_test(tiny(), training)
 

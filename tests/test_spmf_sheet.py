@@ -9,7 +9,7 @@ import pytest
 
 from poseact.cli import main
 from poseact.core.layouts import MSR20
-from poseact.data import skeletons
+from poseact.data.sets import skeletons
 from poseact.media.video import read_image
 from poseact.spmf import Augment, SPMFConfig, spmf
 

@@ -216,7 +216,7 @@ def test_the_distance_of_frames_changes_with_the_batch() -> None:
 
 
 def test_options_reach_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from poseact.data import ntu
+    from poseact.data.sets import ntu
 
     seen: list[Any] = []
 

@@ -88,7 +88,7 @@ def _spmf_tiles(
 
     from poseact.core.layouts import SBU15
     from poseact.core.types import NO_ACTION
-    from poseact.data.skeletons import pairs
+    from poseact.data.sets.skeletons import pairs
     from poseact.spmf import SPMFConfig, spmf
 
     if not records or any(record.xyz is None for record in records):
@@ -118,7 +118,8 @@ def _class_names(kind: str, root: Path | None, *, two: bool) -> tuple[str, ...]:
     """In the order of `Record.action`; none where the data set has none."""
     from importlib import import_module
 
-    from poseact.data import READERS, sbu, skeletons
+    from poseact.data import READERS
+    from poseact.data.sets import sbu, skeletons
 
     if two:
         return sbu.ACTIONS

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from poseact import __version__
 from poseact.core.layouts import H36M17
-from poseact.data import h36m
+from poseact.data.sets import h36m
 from poseact.lift_data import (
     Detector,
     Pairs,

@@ -24,8 +24,8 @@ from torch import Tensor
 from poseact import __version__, metrics
 from poseact.core.console import progress
 from poseact.core.geometry import square, union, warp
-from poseact.data import folder
 from poseact.data.augment import MILD, Draw
+from poseact.data.sets import folder
 from poseact.losses import action_cross_entropy
 from poseact.media.video import write_image
 from poseact.models import weights

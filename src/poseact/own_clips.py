@@ -16,8 +16,8 @@ import numpy as np
 
 from poseact.core.console import progress
 from poseact.core.types import Record
-from poseact.data import folder
 from poseact.data.frames import VideoFile
+from poseact.data.sets import folder
 from poseact.media.video import Frame, VideoReader
 from poseact.models.weights import Card
 from poseact.predictor import Follower, Predictor

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from poseact.data import ntu, penn
+from poseact.data.sets import ntu, penn
 from poseact.models import multitask, spnet
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNetConfig

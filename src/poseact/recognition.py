@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from poseact import data
 from poseact.core.layouts import Layout
 from poseact.core.types import Record
-from poseact.data import msr3d, sbu, skeletons
+from poseact.data.sets import msr3d, sbu, skeletons
 from poseact.metrics import top1
 from poseact.models.enas import ENASNet
 from poseact.models.layers import channels_last

@@ -21,7 +21,7 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
-from poseact.data import sbu
+from poseact.data.sets import sbu
 from poseact.metrics import top1
 from poseact.models import weights
 from poseact.models.densenet import DenseNet

@@ -39,7 +39,7 @@ from poseact.benchmarks.poses_3d import h36m_p1, h36m_p2, mpi_inf_3dhp_pck3d
 from poseact.benchmarks.scores import Scores
 from poseact.core.layouts import PA17, PA20, layout_named
 from poseact.core.types import Record
-from poseact.data import deephar, folder
+from poseact.data.sets import deephar, folder
 from poseact.evaluate import VIEWS, Report, evaluate
 from poseact.models import weights
 from poseact.models.layers import channels_last

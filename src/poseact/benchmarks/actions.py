@@ -19,7 +19,7 @@ from torch import nn
 from poseact import metrics
 from poseact.benchmarks.scores import Scores
 from poseact.core.types import Record
-from poseact.data import jhmdb, ntu, penn
+from poseact.data.sets import jhmdb, ntu, penn
 from poseact.models.original import zoo
 from poseact.models.weights import Card
 from poseact.protocols import RELEASED, Actions, ClipProtocol, multi_clip, single_clip

@@ -16,7 +16,7 @@ from poseact.benchmarks.scores import Measure, Scores, of_joints
 from poseact.core.geometry import crop_matrix, square, transform
 from poseact.core.layouts import COCO17, Layout, convert, layout_named
 from poseact.core.types import Record
-from poseact.data import coco
+from poseact.data.sets import coco
 from poseact.models.weights import Card
 from poseact.protocols import SINGLE, Cropper, View, predict_poses, record_box, straight_crop
 

@@ -15,7 +15,7 @@ from poseact.benchmarks.scores import Measure, Scores, of_joints, overall
 from poseact.core.camera import DEPTH_RANGE_MM, undistort
 from poseact.core.layouts import convert, layout_named
 from poseact.core.types import Record
-from poseact.data import h36m, mpi_inf_3dhp
+from poseact.data.sets import h36m, mpi_inf_3dhp
 from poseact.models.weights import Card
 from poseact.predictor import lift_to_mm
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from poseact.core.layouts import MSR20
 from poseact.core.types import Record
-from poseact.data.skeletons import MSR_COLUMNS, kinect_to_camera
+from poseact.data.sets.skeletons import MSR_COLUMNS, kinect_to_camera
 
 ACTIONS = (
     *("high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch"),

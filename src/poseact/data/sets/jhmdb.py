@@ -17,8 +17,8 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import JHMDB15
 from poseact.core.types import Record
 from poseact.data.archives import read_mat, safe_join
-from poseact.data.coco import find_pictures, read_annotations
 from poseact.data.frames import ImageSequence
+from poseact.data.sets.coco import find_pictures, read_annotations
 
 ACTIONS = (
     *("brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour"),
