@@ -17,9 +17,9 @@ import numpy as np
 
 from poseact.core.geometry import iou
 from poseact.data import nobody, synthetic
+from poseact.inference.predictor import Predictor
+from poseact.inference.tracking import LOST_SCORE, pose_box
 from poseact.people.scene import PeopleConfig
-from poseact.predictor import Predictor
-from poseact.track import LOST_SCORE, pose_box
 
 SIZE = (480, 360)
 

@@ -15,9 +15,9 @@ from poseact.benchmarks.actions import action_set
 from poseact.core.layouts import PENN13
 from poseact.core.types import Output, Record
 from poseact.data.sets import jhmdb, penn
+from poseact.inference.procedures import ClipProtocol
 from poseact.models.original import zoo
 from poseact.models.weights import Card
-from poseact.protocols import ClipProtocol
 
 
 class Oracle(nn.Module):

@@ -19,8 +19,8 @@ from poseact.core.geometry import crop_matrix, procrustes, square, transform
 from poseact.core.layouts import COCO17, H36M17, JHMDB15, LSP14, MPII16, PA17, Layout, convert
 from poseact.core.types import Camera, Output, Record
 from poseact.data.sets import coco, h36m
+from poseact.inference.predictor import LIMBS
 from poseact.models.weights import Card
-from poseact.predictor import LIMBS
 
 BOX = np.array([40.0, 40, 200, 200])
 

@@ -15,11 +15,11 @@ from torch import nn
 from conftest import small_spnet
 from poseact.cli import main, parse
 from poseact.core.types import Result
+from poseact.inference.jobs import find_jobs
+from poseact.inference.predictor import Follower
 from poseact.media.video import Frame, VideoReader, VideoWriter, read_image, write_image
 from poseact.models.spnet import SPNet
 from poseact.models.weights import Card, save
-from poseact.predict_files import find_jobs
-from poseact.predictor import Follower
 from poseact.results.jsonl import read_jsonl
 
 CONFIG = small_spnet(2)
@@ -279,8 +279,8 @@ def test_ctrl_c_is_the_end_of_a_live_source_and_keeps_what_was_seen(
             raise KeyboardInterrupt
         return push(self, frame)
 
-    monkeypatch.setattr("poseact.predict_files.VideoReader", Live)
-    monkeypatch.setattr("poseact.predictor.newest", iter)  # no frame is dropped here
+    monkeypatch.setattr("poseact.inference.jobs.VideoReader", Live)
+    monkeypatch.setattr("poseact.inference.predictor.newest", iter)  # no frame is dropped here
     monkeypatch.setattr(Follower, "push", interrupted)
     assert main(["predict", str(clip), "-o", str(out), "--weights", str(weights)]) == 0
     assert files(out) == {"dance.jsonl", "dance.mp4"}

@@ -19,11 +19,11 @@ from poseact.core.types import Record
 from poseact.data.dataset import make_sample
 from poseact.data.sets import folder, h36m, mpii, penn
 from poseact.data.write import write_folder, write_mpii, write_penn
+from poseact.inference.procedures import ClipProtocol
 from poseact.media.video import write_image
 from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
-from poseact.protocols import ClipProtocol
 
 NAMES = ("bowl", "golf_swing", "squat", "situp")  # what the four rendered actions are called here
 PEOPLE = PeopleConfig(

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from poseact.finder import find, windows
+from poseact.inference.finder import find, windows
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from poseact.data.augment import MILD, Draw
 from poseact.data.dataset import make_sample
 from poseact.data.sets.folder import split_of
 from poseact.data.write import write_folder
+from poseact.inference.predictor import Predictor
 from poseact.media.video import VideoReader, VideoWriter, read_image
 from poseact.models import weights
 from poseact.models.layers import channels_last
@@ -29,7 +30,6 @@ from poseact.own_actions import Report, Settings, crops, learn, sided, train_act
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import draw_body
-from poseact.predictor import Predictor
 from poseact.results.drawing import confusion_matrix
 from poseact.train import Clues
 

@@ -14,18 +14,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import poseact.predictor as rooms
+import poseact.inference.predictor as rooms
 from conftest import small_spnet
 from poseact.core.geometry import crop_matrix, transform, warp
 from poseact.core.layouts import LSP14, PA17, Layout
 from poseact.core.types import Person, Result
+from poseact.inference.predictor import LIMBS, Predictor, lift_to_mm, predict
+from poseact.inference.tracking import LOST_FRAMES
+from poseact.inference.window import ActionWindow
 from poseact.media.video import Frame, VideoWriter, write_image
 from poseact.models.frames import FrameOutput
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import Card, Loaded, save
-from poseact.predictor import LIMBS, Predictor, lift_to_mm, predict
-from poseact.stream import ActionWindow
-from poseact.track import LOST_FRAMES
 
 CONFIG = small_spnet(3, cell_centres=True)
 LABELS = ("walk", "wave", "sit")

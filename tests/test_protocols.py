@@ -18,9 +18,7 @@ from poseact.core.layouts import PA17
 from poseact.core.types import Output, Record
 from poseact.data.dataset import clip_indices
 from poseact.data.sets import deephar
-from poseact.models.spnet import SPNet, SPNetConfig
-from poseact.models.weights import Card
-from poseact.protocols import (
+from poseact.inference.procedures import (
     FLIP,
     MULTI_CROP,
     RELEASED,
@@ -34,6 +32,8 @@ from poseact.protocols import (
     single_clip,
     straight_crop,
 )
+from poseact.models.spnet import SPNet, SPNetConfig
+from poseact.models.weights import Card
 
 TWINS = list(PA17.flip)
 BOX = np.array([14.4, 14.4, 65.6, 65.6])  # times the card's 1.25: the pixels 8..72, one for one

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from conftest import small_spnet
+from poseact.inference.window import ActionWindow, Sampler
 from poseact.models.spnet import SPNet, SPNetConfig
-from poseact.stream import ActionWindow, Sampler
 
 T = 4
 CONFIG = small_spnet(5, 3)

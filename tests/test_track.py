@@ -6,14 +6,7 @@ import pytest
 from poseact.core.geometry import iou
 from poseact.core.layouts import PA17
 from poseact.core.types import Person
-from poseact.track import (
-    OneEuro,
-    confident,
-    identify,
-    lost,
-    next_box,
-    pose_box,
-)
+from poseact.inference.tracking import OneEuro, confident, identify, lost, next_box, pose_box
 
 SIZE = (640, 480)
 

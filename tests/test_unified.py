@@ -19,7 +19,7 @@ from poseact.cli import main
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, MSR20, SBU15, Layout, layout_named
 from poseact.core.types import Person, Result
-from poseact.detectors import FromFile, RTMLib
+from poseact.inference.detector import FromFile, RTMLib
 from poseact.keypoint_files import HALPE26, NO_TRACK, Keypoints
 from poseact.lift_files import GAP_FRAMES, fill_in_time, lift_keypoints
 from poseact.lifting import Recipe
@@ -301,7 +301,9 @@ def test_rtmlib_gives_people_and_reads_bgr(monkeypatch: pytest.MonkeyPatch) -> N
     seen: list[np.ndarray] = []
     module = fake_rtmlib([(np.stack([xy, xy, xy + 5]), scores)], seen)
     monkeypatch.setitem(sys.modules, "rtmlib", module)
-    monkeypatch.setattr("poseact.detectors.find_spec", lambda name: SimpleNamespace(name=name))
+    monkeypatch.setattr(
+        "poseact.inference.detector.find_spec", lambda name: SimpleNamespace(name=name)
+    )
     red = np.zeros((240, 320, 3), np.uint8)
     red[..., 0] = 200
     result = Unified(RTMLib(), lifter()).image(red)
@@ -315,7 +317,7 @@ def test_rtmlib_gives_people_and_reads_bgr(monkeypatch: pytest.MonkeyPatch) -> N
 def test_without_rtmlib_the_error_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("poseact.detectors.find_spec", lambda name: None)
+    monkeypatch.setattr("poseact.inference.detector.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install poseact\[detect\]"):
         RTMLib()
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from poseact.core.layouts import Layout
     from poseact.core.types import Person, Result
+    from poseact.inference.predictor import Predictor, predict
     from poseact.models.weights import load
-    from poseact.predictor import Predictor, predict
 
 __version__ = "0.1.0"
 __all__ = ["Layout", "Person", "Predictor", "Result", "__version__", "load", "predict"]
@@ -22,10 +22,10 @@ __all__ = ["Layout", "Person", "Predictor", "Result", "__version__", "load", "pr
 _HOME = {
     "Layout": "poseact.core.layouts",
     "Person": "poseact.core.types",
-    "Predictor": "poseact.predictor",
+    "Predictor": "poseact.inference.predictor",
     "Result": "poseact.core.types",
     "load": "poseact.models.weights",
-    "predict": "poseact.predictor",
+    "predict": "poseact.inference.predictor",
 }
 
 

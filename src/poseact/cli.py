@@ -75,8 +75,8 @@ class Predict:
             raise ValueError(f"--limit is a number of frames, 1 or more, got {self.limit}")
         import numpy as np
 
-        from poseact.predict_files import Wanted, find_jobs, predict_job
-        from poseact.predictor import Predictor
+        from poseact.inference.jobs import Wanted, find_jobs, predict_job
+        from poseact.inference.predictor import Predictor
 
         jobs = find_jobs(self.source)
         unified = self.unified.wanted(self.model, len(jobs), box=self.box is not None)

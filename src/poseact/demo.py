@@ -15,12 +15,12 @@ import numpy as np
 from poseact import metrics
 from poseact.core.layouts import convert, layout_named
 from poseact.core.types import Result
+from poseact.inference.jobs import Job, Wanted, predict_job
+from poseact.inference.predictor import Predictor
 from poseact.media.video import VideoReader, VideoWriter, write_image
 from poseact.people import PeopleConfig, RenderedClip, render_motion
 from poseact.people.motions import ACTIONS, perform_sequence
 from poseact.people.scene import draw_body
-from poseact.predict_files import Job, Wanted, predict_job
-from poseact.predictor import Predictor
 from poseact.results.drawing import contact_sheet
 from poseact.results.jsonl import read_jsonl
 

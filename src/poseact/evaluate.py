@@ -18,19 +18,20 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from poseact import metrics, protocols
+from poseact import metrics
 from poseact.core.camera import intrinsics_of, pose_to_camera
 from poseact.core.geometry import transform
 from poseact.core.layouts import Layout, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample, stack
+from poseact.inference import procedures
 from poseact.models.weights import Card, Network
 
 Views = Literal["single", "flip", "multi_crop"]
-VIEWS: dict[str, tuple[protocols.View, ...]] = {
-    "single": protocols.SINGLE,
-    "flip": protocols.FLIP,
-    "multi_crop": protocols.MULTI_CROP,
+VIEWS: dict[str, tuple[procedures.View, ...]] = {
+    "single": procedures.SINGLE,
+    "flip": procedures.FLIP,
+    "multi_crop": procedures.MULTI_CROP,
 }
 
 
@@ -130,21 +131,21 @@ def predict_records(
 
 
 def predict_views(
-    model: Network, card: Card, records: Sequence[Record], views: Sequence[protocols.View]
+    model: Network, card: Card, records: Sequence[Record], views: Sequence[procedures.View]
 ) -> Predictions:
     """The last block's answer on records, averaged over several crops (`protocols`)."""
     uv, rows, actions, truth = [], [], [], []
-    protocol = protocols.ClipProtocol(views=tuple(views))
+    protocol = procedures.ClipProtocol(views=tuple(views))
     for r, record in enumerate(records):
         clip = clip_indices(len(record), min(len(record), card.frames))
         images = [_of(record.frame, t) for t in clip]
-        box = protocols.record_box(record, clip, images[0], margin=card.margin)
-        pose = protocols.predict_poses(model, card, images, box, views=views)
+        box = procedures.record_box(record, clip, images[0], margin=card.margin)
+        pose = procedures.predict_poses(model, card, images, box, views=views)
         depth = [] if pose.depth is None else [pose.depth[..., None]]
         uv.append(np.concatenate([pose.xy, *depth], -1))
         rows += [(r, t) for t in clip]
         if record.action is not None and len(clip) > 1 and model.action_exits:
-            answer = protocols.single_clip(model, card, record, protocol=protocol)
+            answer = procedures.single_clip(model, card, record, protocol=protocol)
             actions.append(answer.probabilities)
             truth.append(record.action)
     to_image = np.broadcast_to(np.eye(3), (len(rows), 3, 3))  # the poses are in px already

@@ -18,12 +18,12 @@ from jaxtyping import Float, Int
 from poseact.core.geometry import box_around
 from poseact.core.layouts import DERIVED, H36M17, Layout
 from poseact.core.types import Person, Result
+from poseact.inference.tracking import identify
 from poseact.keypoint_files import NO_TRACK, Keypoints, read_keypoints
 from poseact.lift_data import fill_missing
 from poseact.models.lifter import Combine, Lifter, lift_with_mirror
 from poseact.models.weights import load_lifter
 from poseact.results.jsonl import Header, ResultsWriter, write_html
-from poseact.track import identify
 
 GAP_FRAMES = 10
 """Gaps of so many frames or fewer are bridged: joints are interpolated, people keep their track."""

@@ -26,13 +26,13 @@ from poseact.core.console import progress
 from poseact.core.geometry import square, union, warp
 from poseact.data.augment import MILD, Draw
 from poseact.data.sets import folder
+from poseact.inference.predictor import Predictor
 from poseact.losses import action_cross_entropy
 from poseact.media.video import write_image
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card, Network, network
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
-from poseact.predictor import Predictor
 from poseact.results.drawing import confusion_matrix
 from poseact.run_folder import written_whole
 from poseact.train import Clues

@@ -18,11 +18,11 @@ from poseact.core.console import progress
 from poseact.core.types import Record
 from poseact.data.frames import VideoFile
 from poseact.data.sets import folder
+from poseact.inference.predictor import Follower, Predictor
+from poseact.inference.tracking import LOST_SCORE
 from poseact.media.video import Frame, VideoReader
 from poseact.models.weights import Card
-from poseact.predictor import Follower, Predictor
 from poseact.run_folder import written_whole
-from poseact.track import LOST_SCORE
 
 FEW = 10
 """A class with fewer clips to learn from is warned of."""

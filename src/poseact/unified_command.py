@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 if TYPE_CHECKING:
-    from poseact.predictor import Predictor
+    from poseact.inference.predictor import Predictor
     from poseact.unified import Unified
 
 
@@ -50,7 +50,7 @@ class UnifiedOptions:
 
     def pipeline(self, network: Callable[[], Predictor], device: str | None) -> Unified:
         """The pipeline, with what a user should know of it printed."""
-        from poseact.detectors import FromFile, RTMLib
+        from poseact.inference.detector import FromFile, RTMLib
         from poseact.keypoint_files import read_keypoints
         from poseact.models.weights import load_classifier, load_lifter
         from poseact.unified import Unified

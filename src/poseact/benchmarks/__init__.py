@@ -41,11 +41,11 @@ from poseact.core.layouts import PA17, PA20, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import deephar, folder
 from poseact.evaluate import VIEWS, Report, evaluate
+from poseact.inference.procedures import ClipProtocol, straight_crop
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card
 from poseact.people.config import PeopleConfig, Preset
-from poseact.protocols import ClipProtocol, straight_crop
 
 __all__ = [
     "PROTOCOLS",

@@ -20,9 +20,9 @@ from poseact import metrics
 from poseact.benchmarks.scores import Scores
 from poseact.core.types import Record
 from poseact.data.sets import jhmdb, ntu, penn
+from poseact.inference.procedures import RELEASED, Actions, ClipProtocol, multi_clip, single_clip
 from poseact.models.original import zoo
 from poseact.models.weights import Card
-from poseact.protocols import RELEASED, Actions, ClipProtocol, multi_clip, single_clip
 
 _PENN = ClipProtocol(step=6)
 _NTU = ClipProtocol(step=8)

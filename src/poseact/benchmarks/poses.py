@@ -17,8 +17,15 @@ from poseact.core.geometry import crop_matrix, square, transform
 from poseact.core.layouts import COCO17, Layout, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import coco
+from poseact.inference.procedures import (
+    SINGLE,
+    Cropper,
+    View,
+    predict_poses,
+    record_box,
+    straight_crop,
+)
 from poseact.models.weights import Card
-from poseact.protocols import SINGLE, Cropper, View, predict_poses, record_box, straight_crop
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from poseact.core.camera import DEPTH_RANGE_MM, undistort
 from poseact.core.layouts import convert, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import h36m, mpi_inf_3dhp
+from poseact.inference.predictor import lift_to_mm
 from poseact.models.weights import Card
-from poseact.predictor import lift_to_mm
 
 RootDepth = Literal["given", "stature"]
 ASSUMED = {

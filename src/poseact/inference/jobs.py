@@ -16,6 +16,7 @@ import numpy as np
 
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
+from poseact.inference.predictor import is_stream
 from poseact.media.video import (
     Frame,
     VideoReader,
@@ -24,7 +25,6 @@ from poseact.media.video import (
     read_image,
     write_image,
 )
-from poseact.predictor import is_stream
 from poseact.results.drawing import annotate
 from poseact.results.formats import write_coco, write_openpose, write_trc
 from poseact.results.jsonl import ResultsWriter, read_jsonl, write_csv, write_html

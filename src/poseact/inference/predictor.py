@@ -21,11 +21,8 @@ from poseact.core.camera import DEPTH_RANGE_MM, FOCAL
 from poseact.core.geometry import check_box, crop_matrix, square, transform, union, warp
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Person, Result
-from poseact.finder import find
-from poseact.media.video import Frame, VideoReader, list_inputs, newest, read_image
-from poseact.models.weights import Card, load
-from poseact.stream import ActionWindow, Sampler
-from poseact.track import (
+from poseact.inference.finder import find
+from poseact.inference.tracking import (
     LOST_FRAMES,
     LOST_SCORE,
     OneEuro,
@@ -34,6 +31,9 @@ from poseact.track import (
     next_box,
     pose_box,
 )
+from poseact.inference.window import ActionWindow, Sampler
+from poseact.media.video import Frame, VideoReader, list_inputs, newest, read_image
+from poseact.models.weights import Card, load
 
 UNSURE_SCORE = 0.95
 """Below this mean score a follower also looks into a box that is `WIDER` times as large."""

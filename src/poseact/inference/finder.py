@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from poseact.core.geometry import iou, square
-from poseact.track import pose_box
+from poseact.inference.tracking import pose_box
 
 SCALES = (1.0, 0.6, 0.36)
 """Sides of the windows, in shorter sides of the frame."""

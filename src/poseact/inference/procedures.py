@@ -21,8 +21,8 @@ from poseact.core.geometry import check_box, crop_matrix, square, transform, uni
 from poseact.core.layouts import layout_named
 from poseact.core.types import Output, Record
 from poseact.data.dataset import clip_indices
+from poseact.inference.tracking import pose_box
 from poseact.models.weights import Card
-from poseact.track import pose_box
 
 
 @dataclass(frozen=True)
