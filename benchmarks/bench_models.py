@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from poseact import recipes
-from poseact.evaluate import multiply_adds
+from poseact.evaluate.views import multiply_adds
 from poseact.models.layers import channels_last
 from poseact.models.spnet import PUBLISHED, SPNet
 

@@ -15,10 +15,10 @@ import numpy as np
 from poseact.core.geometry import box_around
 from poseact.core.layouts import H36M17
 from poseact.core.types import Person, Result
+from poseact.evaluate.metrics import mpjpe, root_aligned
 from poseact.lift_data import MOCAP_FILES, Detector, Pairs, Split, detected, random_views, split_of
 from poseact.lifting import lift
 from poseact.media.video import write_image
-from poseact.metrics import mpjpe, root_aligned
 from poseact.models.lifter import Lifter
 from poseact.models.weights import load_lifter
 from poseact.people.retarget import MocapClip, load_mocap

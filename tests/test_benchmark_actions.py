@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseact import benchmarks
-from poseact.benchmarks.actions import action_set
 from poseact.core.layouts import PENN13
 from poseact.core.types import Output, Record
 from poseact.data.sets import jhmdb, penn
+from poseact.evaluate import benchmarks
+from poseact.evaluate.actions import action_set
 from poseact.inference.procedures import ClipProtocol
 from poseact.models.original import zoo
 from poseact.models.weights import Card

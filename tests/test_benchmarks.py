@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseact import benchmarks
-from poseact.benchmarks import Look
 from poseact.core.camera import project
 from poseact.core.geometry import crop_matrix, procrustes, square, transform
 from poseact.core.layouts import COCO17, H36M17, JHMDB15, LSP14, MPII16, PA17, Layout, convert
 from poseact.core.types import Camera, Output, Record
 from poseact.data.sets import coco, h36m
+from poseact.evaluate import benchmarks
+from poseact.evaluate.benchmarks import Look
 from poseact.inference.predictor import LIMBS
 from poseact.models.weights import Card
 

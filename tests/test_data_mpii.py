@@ -17,7 +17,7 @@ from poseact.core.geometry import square
 from poseact.core.layouts import MPII16
 from poseact.core.types import Record
 from poseact.data.sets import mpii
-from poseact.metrics import PCKH_JOINTS, pckh
+from poseact.evaluate.metrics import PCKH_JOINTS, pckh
 
 FORMS = ("json", "mmpose", "authors", "hourglass", "original")
 WRIST, ANKLE = MPII16.index("r_wrist"), MPII16.index("r_ankle")

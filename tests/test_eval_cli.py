@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import benchmarks, data, evaluate
-from poseact.benchmarks import Look, Scores
+from poseact import data
 from poseact.cli import main
 from poseact.core.layouts import COCO17, PA17
 from poseact.core.types import Record
 from poseact.data.dataset import make_sample
 from poseact.data.sets import folder, h36m, mpii, penn
 from poseact.data.write import write_folder, write_mpii, write_penn
+from poseact.evaluate import benchmarks, views
+from poseact.evaluate.benchmarks import Look, Scores
 from poseact.inference.procedures import ClipProtocol
 from poseact.media.video import write_image
 from poseact.models import weights
@@ -95,7 +96,7 @@ def test_pckh_of_files_is_that_of_the_common_protocol(
     found = score("mpii")
     records = mpii.load(roots["mpii"], "val")
     model, card = weights.load(file)
-    older = evaluate.evaluate(model, card, records).blocks[-1].scores["pckh_0.5"]
+    older = views.evaluate(model, card, records).blocks[-1].scores["pckh_0.5"]
     assert found["pckh_0.5"] == pytest.approx(older, abs=1e-3)
     assert (found["data"], found["protocol"], found["split"]) == ("mpii", "pckh", "val")
     assert found["block"] == [2, 0] and found["counts"]["frames"] == len(records) == 16

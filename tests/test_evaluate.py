@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import data, evaluate, metrics
+from poseact import data
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample
+from poseact.evaluate import metrics, views
 from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
@@ -25,13 +26,13 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
         return data.load("people", split="test", people=PEOPLE, clips=4)
 
 
-def truth(records: list[Record], card: weights.Card) -> evaluate.Predictions:
+def truth(records: list[Record], card: weights.Card) -> views.Predictions:
     """What a perfect network would say."""
     samples = [
         make_sample(r, PA17, size=card.size, frames=clip_indices(len(r), len(r))) for r in records
     ]
     uvd = np.concatenate([s["pose"].numpy() for s in samples])
-    return evaluate.Predictions(
+    return views.Predictions(
         uvd=np.stack([uvd, uvd + [0.01, 0, 0]]),
         to_image=np.concatenate([s["to_image"].numpy() for s in samples]),
         rows=[(i, t) for i, r in enumerate(records) for t in range(len(r))],
@@ -43,8 +44,8 @@ def truth(records: list[Record], card: weights.Card) -> evaluate.Predictions:
 def test_the_truth_scores_full_marks(
     records: list[Record], tiny: SPNet, tiny_card: weights.Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "predict_records", lambda *_, **__: truth(records, tiny_card))
-    report = evaluate.evaluate(tiny, tiny_card, records)
+    monkeypatch.setattr(views, "predict_records", lambda *_, **__: truth(records, tiny_card))
+    report = views.evaluate(tiny, tiny_card, records)
     first, last = (block.scores for block in report.blocks)
     assert first["pck_torso_0.2"] == first["pckh_0.5"] == first["pck3d_150"] == 100
     assert first["mpjpe_mm"] == pytest.approx(0, abs=0.5)  # float32 of uv
@@ -58,7 +59,7 @@ def test_scores_are_those_of_the_predictions(
     records: list[Record], tiny: SPNet, tiny_card: weights.Card
 ) -> None:
     """The table against a computation of its own, from the network's output."""
-    report = evaluate.evaluate(tiny, tiny_card, records, name="people", split="test")
+    report = views.evaluate(tiny, tiny_card, records, name="people", split="test")
     hits = count = 0
     for record in records:
         sample = make_sample(
@@ -78,7 +79,7 @@ def test_scores_are_those_of_the_predictions(
 def test_json_has_the_last_block_on_top(
     records: list[Record], tiny: SPNet, tiny_card: weights.Card
 ) -> None:
-    line = evaluate.evaluate(tiny, tiny_card, records, name="people", split="test").to_json()
+    line = views.evaluate(tiny, tiny_card, records, name="people", split="test").to_json()
     assert "\n" not in line
     report = json.loads(line)
     assert [(b["pyramid"], b["level"]) for b in report["blocks"]] == [(1, 1), (2, 0)]
@@ -90,23 +91,23 @@ def test_json_has_the_last_block_on_top(
 
 def test_multiply_adds_of_one_convolution(tiny: SPNet) -> None:
     """The first convolution alone: 3x3x3 -> 32 channels on half the size."""
-    whole = evaluate.multiply_adds(tiny, (64, 64))
+    whole = views.multiply_adds(tiny, (64, 64))
     assert whole > 32 * 27 * 32 * 32
-    assert evaluate.multiply_adds(tiny, (128, 128)) == 4 * whole
+    assert views.multiply_adds(tiny, (128, 128)) == 4 * whole
 
 
 def test_averaged_crops_score_the_last_block(
     records: list[Record], tiny: SPNet, tiny_card: weights.Card
 ) -> None:
     """One view asked for by name gives what the single crop gives; more views something else."""
-    single = evaluate.evaluate(tiny, tiny_card, records).blocks[-1].scores
-    once = evaluate.predict_views(tiny, tiny_card, records, evaluate.VIEWS["single"])
-    whole = evaluate.predict_records(tiny, tiny_card, records)
+    single = views.evaluate(tiny, tiny_card, records).blocks[-1].scores
+    once = views.predict_views(tiny, tiny_card, records, views.VIEWS["single"])
+    whole = views.predict_records(tiny, tiny_card, records)
     m = whole.to_image
     xy = whole.uvd[-1, ..., :2] @ m[:, :2, :2].swapaxes(1, 2) + m[:, None, :2, 2]
     assert once.uvd[0, ..., :2] == pytest.approx(xy, abs=0.02)
     assert once.rows == whole.rows and np.array_equal(once.truth, whole.truth)
-    report = evaluate.evaluate(tiny, tiny_card, records, views="flip")
+    report = views.evaluate(tiny, tiny_card, records, views="flip")
     assert [(b.pyramid, b.level) for b in report.blocks] == [(2, 0)]
     assert set(report.blocks[0].scores) == set(single)
     assert report.blocks[0].scores["mpjpe_mm"] != single["mpjpe_mm"]
@@ -116,7 +117,7 @@ def test_photos_without_3d_are_scored_in_2d(
     tiny: SPNet, tiny_card: weights.Card, shared_data: Path
 ) -> None:
     records = data.load("lspet", shared_data / "lspet", split="val")[:6]
-    report = evaluate.evaluate(tiny, tiny_card, records)
+    report = views.evaluate(tiny, tiny_card, records)
     assert set(report.blocks[-1].scores) == {"pck_torso_0.2"}
     assert report.n == 6 and report.clips == 0
 
@@ -128,6 +129,6 @@ def test_left_out_people_are_counted(
     xy = record.xy.copy()
     xy[0, [PA17.index("l_hip"), PA17.index("r_hip")]] = np.nan
     blind = Record(record.frame, xy, record.layout, box=record.box)
-    report = evaluate.evaluate(tiny, tiny_card, [blind])
+    report = views.evaluate(tiny, tiny_card, [blind])
     assert report.left_out == 1
     assert metrics.pck_torso(xy, xy, PA17).left_out == 1

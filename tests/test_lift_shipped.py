@@ -12,10 +12,10 @@ from experiments import lift_sheet
 from lifter_people import write_mocap
 from poseact.cli import main
 from poseact.core.layouts import H36M17, OPENPOSE25
+from poseact.evaluate.metrics import mpjpe, p_mpjpe, root_aligned
 from poseact.lift_data import Detector, Pairs, detected, random_views
 from poseact.lifting import lift, mean_pose, nearest_pose
 from poseact.media.video import read_image
-from poseact.metrics import mpjpe, p_mpjpe, root_aligned
 from poseact.models import weights
 from poseact.models.lifter import Lifter
 from poseact.people import PeopleConfig

@@ -10,7 +10,7 @@ import pytest
 from experiments import lifted_actions
 from experiments.lifted_actions import DETECTOR, lifted
 from poseact.core.layouts import MSR20
-from poseact.metrics import p_mpjpe
+from poseact.evaluate.metrics import p_mpjpe
 from poseact.models.weights import load_classifier, load_lifter
 from poseact.recognition import Take, open_takes
 from test_search import reads, tiny

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from poseact.core.layouts import LSP14, MPII16, PA16
-from poseact.metrics import (
+from poseact.evaluate.metrics import (
     PCKH_JOINTS,
     auc,
     auc3d,

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from poseact import metrics
 from poseact.core.layouts import PA17
 from poseact.core.types import Output, Record
 from poseact.data.dataset import clip_indices
 from poseact.data.sets import deephar
+from poseact.evaluate import metrics
 from poseact.inference.procedures import (
     FLIP,
     MULTI_CROP,

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import benchmarks, train
+from poseact import train
 from poseact.cli import main
 from poseact.core.layouts import MPII16, layout_named
 from poseact.core.types import Record
 from poseact.data.write import write_mpii, write_penn
-from poseact.evaluate import multiply_adds
+from poseact.evaluate import benchmarks
+from poseact.evaluate.views import multiply_adds
 from poseact.learning import learning_rate
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import network

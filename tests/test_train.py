@@ -18,7 +18,7 @@ from poseact.cli import main
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record
 from poseact.dev_run import dev_run
-from poseact.evaluate import evaluate
+from poseact.evaluate.views import evaluate
 from poseact.held_out import score_records
 from poseact.lr_finder import find_lr, suggestion
 from poseact.media.video import read_image

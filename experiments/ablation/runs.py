@@ -24,7 +24,7 @@ import torch
 from experiments.ablation.arms import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
 from poseact import data
 from poseact.data import pack
-from poseact.evaluate import evaluate
+from poseact.evaluate.views import evaluate
 from poseact.models import weights
 from poseact.recipes import cost
 from poseact.run_config import Config

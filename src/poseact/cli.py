@@ -230,7 +230,7 @@ class Evaluate:
     """Where the network runs."""
 
     def run(self) -> int:
-        from poseact.benchmarks import run
+        from poseact.evaluate.benchmarks import run
 
         options = {
             "views": self.views,

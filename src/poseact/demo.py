@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from poseact import metrics
 from poseact.core.layouts import convert, layout_named
 from poseact.core.types import Result
+from poseact.evaluate import metrics
 from poseact.inference.jobs import Job, Wanted, predict_job
 from poseact.inference.predictor import Predictor
 from poseact.media.video import VideoReader, VideoWriter, write_image

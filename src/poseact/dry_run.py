@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from poseact.core.types import NO_ACTION, Sample
-from poseact.evaluate import multiply_adds
+from poseact.evaluate.views import multiply_adds
 from poseact.learning import moving_average
 from poseact.models.layers import channels_last
 from poseact.objective import Clues, Objective

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poseact import metrics
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import Batches, Part, loader
-from poseact.evaluate import Predictions, pose_scores, predict_records
+from poseact.evaluate import metrics
+from poseact.evaluate.views import Predictions, pose_scores, predict_records
 from poseact.models.weights import Card, Network
 from poseact.objective import Objective
 from poseact.processes import gather

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from poseact.core.layouts import H36M17
 from poseact.core.types import Camera, Record
-from poseact.metrics import root_aligned
+from poseact.evaluate.metrics import root_aligned
 from poseact.people.retarget import load_mocap
 
 Split = Literal["train", "val", "test"]

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from poseact import __version__
 from poseact.core.layouts import H36M17
 from poseact.data.sets import h36m
+from poseact.evaluate.metrics import mpjpe, p_mpjpe
 from poseact.lift_data import (
     Detector,
     Pairs,
@@ -37,7 +38,6 @@ from poseact.lift_data import (
     random_views,
     stretched,
 )
-from poseact.metrics import mpjpe, p_mpjpe
 from poseact.models import weights
 from poseact.models.lifter import (
     Combine,

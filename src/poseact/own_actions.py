@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from poseact import __version__, metrics
+from poseact import __version__
 from poseact.core.console import progress
 from poseact.core.geometry import square, union, warp
 from poseact.data.augment import MILD, Draw
 from poseact.data.sets import folder
+from poseact.evaluate import metrics
 from poseact.inference.predictor import Predictor
 from poseact.losses import action_cross_entropy
 from poseact.media.video import write_image

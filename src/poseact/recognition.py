@@ -26,7 +26,7 @@ from poseact import data
 from poseact.core.layouts import Layout
 from poseact.core.types import Record
 from poseact.data.sets import msr3d, sbu, skeletons
-from poseact.metrics import top1
+from poseact.evaluate.metrics import top1
 from poseact.models.enas import ENASNet
 from poseact.models.layers import channels_last
 from poseact.spmf import (

@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from poseact.data.sets import sbu
-from poseact.metrics import top1
+from poseact.evaluate.metrics import top1
 from poseact.models import weights
 from poseact.models.densenet import DenseNet
 from poseact.models.enas import (

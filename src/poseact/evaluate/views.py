@@ -18,12 +18,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from poseact import metrics
 from poseact.core.camera import intrinsics_of, pose_to_camera
 from poseact.core.geometry import transform
 from poseact.core.layouts import Layout, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample, stack
+from poseact.evaluate import metrics
 from poseact.inference import procedures
 from poseact.models.weights import Card, Network
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from poseact import metrics
-from poseact.benchmarks.scores import Measure, Scores, of_joints
 from poseact.core.geometry import crop_matrix, square, transform
 from poseact.core.layouts import COCO17, Layout, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import coco
+from poseact.evaluate import metrics
+from poseact.evaluate.scores import Measure, Scores, of_joints
 from poseact.inference.procedures import (
     SINGLE,
     Cropper,

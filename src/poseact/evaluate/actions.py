@@ -16,10 +16,10 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from poseact import metrics
-from poseact.benchmarks.scores import Scores
 from poseact.core.types import Record
 from poseact.data.sets import jhmdb, ntu, penn
+from poseact.evaluate import metrics
+from poseact.evaluate.scores import Scores
 from poseact.inference.procedures import RELEASED, Actions, ClipProtocol, multi_clip, single_clip
 from poseact.models.original import zoo
 from poseact.models.weights import Card

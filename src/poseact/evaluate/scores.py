@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from poseact import metrics
 from poseact.core.layouts import Layout
+from poseact.evaluate import metrics
 
 Measure = metrics.Rate | metrics.Distance
 Groups = dict[str, dict[str, float]]

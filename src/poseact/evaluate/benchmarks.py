@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from poseact import data
-from poseact.benchmarks.actions import (
+from poseact.core.layouts import PA17, PA20, layout_named
+from poseact.core.types import Record
+from poseact.data.sets import deephar, folder
+from poseact.evaluate.actions import (
     folder_single_clip,
     jhmdb_single_clip,
     ntu_multi_clip,
@@ -27,7 +30,7 @@ from poseact.benchmarks.actions import (
     penn_released,
     penn_single_clip,
 )
-from poseact.benchmarks.poses import (
+from poseact.evaluate.poses import (
     Look,
     coco_oks_ap,
     jhmdb_pck,
@@ -35,12 +38,9 @@ from poseact.benchmarks.poses import (
     mpii_pckh_in_crop,
     pck_torso,
 )
-from poseact.benchmarks.poses_3d import h36m_p1, h36m_p2, mpi_inf_3dhp_pck3d
-from poseact.benchmarks.scores import Scores
-from poseact.core.layouts import PA17, PA20, layout_named
-from poseact.core.types import Record
-from poseact.data.sets import deephar, folder
-from poseact.evaluate import VIEWS, Report, evaluate
+from poseact.evaluate.poses_3d import h36m_p1, h36m_p2, mpi_inf_3dhp_pck3d
+from poseact.evaluate.scores import Scores
+from poseact.evaluate.views import VIEWS, Report, evaluate
 from poseact.inference.procedures import ClipProtocol, straight_crop
 from poseact.models import weights
 from poseact.models.layers import channels_last

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
-from poseact import metrics
-from poseact.benchmarks.poses import Look, annotated, look_at, only_shared
-from poseact.benchmarks.scores import Measure, Scores, of_joints, overall
 from poseact.core.camera import DEPTH_RANGE_MM, undistort
 from poseact.core.layouts import convert, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import h36m, mpi_inf_3dhp
+from poseact.evaluate import metrics
+from poseact.evaluate.poses import Look, annotated, look_at, only_shared
+from poseact.evaluate.scores import Measure, Scores, of_joints, overall
 from poseact.inference.predictor import lift_to_mm
 from poseact.models.weights import Card
 

@@ -1,0 +1,1 @@
+"""Metrics, and the published protocols that use them."""
