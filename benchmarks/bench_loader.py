@@ -38,10 +38,10 @@ from poseact.data.dataset import Batches, Part, loader, make_sample
 from poseact.data.device_augment import cut, finish
 from poseact.data.sets import lsp
 from poseact.models.weights import network
-from poseact.objective import Objective
 from poseact.people.scene import PeopleConfig
 from poseact.recipes import recipe
-from poseact.run_config import Stage
+from poseact.train.config import Stage
+from poseact.train.objective import Objective
 
 SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 BATCH = 16

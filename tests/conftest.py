@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 
 # The shapes in the signatures of these rooms are checked at every call of every test.
 install_import_hook(
-    ["poseact.models.layers", "poseact.losses", "poseact.models"], "beartype.beartype"
+    ["poseact.models.layers", "poseact.train.losses", "poseact.models"], "beartype.beartype"
 )
 
 from poseact.models import weights  # noqa: E402

@@ -16,13 +16,14 @@ from experiments.ablation import __main__ as command
 from experiments.ablation import arms as ablation
 from experiments.ablation import figure, runs, tables
 from experiments.ablation.arms import arms, folder, parent
-from poseact import data, train
+from poseact import data
 from poseact.core.layouts import PA17
 from poseact.core.types import Camera, Record
 from poseact.data import pack
 from poseact.models.weights import network
 from poseact.recipes import cost
-from poseact.run_config import Config, from_json, to_json
+from poseact.train import loop
+from poseact.train.config import Config, from_json, to_json
 
 ARMS = arms(steps=1000)
 
@@ -194,7 +195,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
         checkpoint_s=0.0,
         log_every=1,
     )
-    step = train.StageRun.step
+    step = loop.StageRun.step
     taken: list[int] = []
 
     def until(self: Any, batch: Any, number: int) -> Any:
@@ -203,7 +204,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
             raise KeyboardInterrupt
         return step(self, batch, number)
 
-    monkeypatch.setattr(train.StageRun, "step", until)
+    monkeypatch.setattr(loop.StageRun, "step", until)
     with pytest.raises(KeyboardInterrupt):
         runs.complete(config, people)
     assert runs.result(config, people) is None
@@ -422,7 +423,7 @@ def test_2d_only_people_have_no_depth(people: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         data, "load", lambda kind, *a, **k: real if kind == "packed" else known(kind, *a, **k)
     )
-    batch = train.Turns(mixes, train.open_parts(mixes, 1.25, 1), PA17, size=config.size)[0]
+    batch = loop.Turns(mixes, loop.open_parts(mixes, 1.25, 1), PA17, size=config.size)[0]
     assert bool(batch["stills"]["valid"][..., 2].any())
     assert not bool(batch["others"]["valid"][..., 2].any())
     assert bool(batch["others"]["valid"][..., :2].any())

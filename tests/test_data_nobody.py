@@ -14,8 +14,8 @@ from poseact.data import nobody
 from poseact.data.check import check
 from poseact.data.dataset import make_sample, stack
 from poseact.models.spnet import SPNet
-from poseact.objective import Objective
-from poseact.run_config import AUGMENTS, Mix, Stage
+from poseact.train.config import AUGMENTS, Mix, Stage
+from poseact.train.objective import Objective
 
 
 def places(root: Path, count: int = 40, views: int = 3) -> Path:

@@ -11,15 +11,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poseact import train
 from poseact.data.dataset import Part
-from poseact.held_out import spread
-from poseact.learning import Best
 from poseact.models import weights
 from poseact.models.spnet import SPNet, SPNetConfig
-from poseact.objective import Clues, Objective
-from poseact.run_config import Mix, Stage, from_json, to_json
-from poseact.train import StageRun
+from poseact.train import loop
+from poseact.train.checks import spread
+from poseact.train.config import Mix, Stage, from_json, to_json
+from poseact.train.loop import StageRun
+from poseact.train.objective import Clues, Objective
+from poseact.train.optim import Best
 from test_stages import CLIPS, RECORDS, STILLS, log, small, squares, trained, turns
 
 __all__ = ["squares"]  # the fixture
@@ -56,7 +56,7 @@ def test_the_best_weights_are_kept_and_a_stage_ends_early(
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return next(planted)
 
-    monkeypatch.setattr(train, "held_out_score", score)
+    monkeypatch.setattr(loop, "held_out_score", score)
     last = trained(config, tmp_path / "run").state_dict()
     lines = log(tmp_path / "run")
     assert [line["step"] for line in lines] == [*range(1, 9), 21, 22]
@@ -79,7 +79,7 @@ def test_the_best_weights_are_kept_and_a_stage_ends_early(
     with pytest.raises(KeyboardInterrupt):
         trained(config, tmp_path / "broken")
     monkeypatch.setattr(StageRun, "step", step)
-    train.fit(config, tmp_path / "broken", resume=True, workers=1)
+    loop.fit(config, tmp_path / "broken", resume=True, workers=1)
     assert [line["step"] for line in log(tmp_path / "broken")] == [*range(1, 9), 21, 22]
     for name, value in (
         weights.load(tmp_path / "broken/weights.safetensors").model.state_dict().items()
@@ -106,7 +106,7 @@ def test_a_metric_that_the_labels_do_not_tell_is_refused(
     stage = Stage("s", 1, (STILLS,), check_every=1, validation=HELD_OUT, metric="mpjpe_mm")
     words = "stage s: validation part held out has no mpjpe_mm, .* loss, pck_torso_0.2"
     with pytest.raises(ValueError, match=words):
-        train.fit(small(tiny_config, stage), tmp_path / "run", workers=1)
+        loop.fit(small(tiny_config, stage), tmp_path / "run", workers=1)
     with pytest.raises(ValueError, match="metric and early_stop need validation"):
         replace(stage, validation=())
     assert [r.xy[0, 0, 0] for r in spread(RECORDS, 3)] == [
@@ -123,17 +123,17 @@ def test_pose_weights_start_a_network_with_actions(
     bare = replace(tiny_config, actions=(), action_pyramids=())
     stage = Stage("pose", 1, (STILLS,))
     config = replace(small(tiny_config, stage), model=bare, labels=())
-    path = train.fit(config, tmp_path / "pose", workers=1)
+    path = loop.fit(config, tmp_path / "pose", workers=1)
     given = weights.load(path).model.state_dict()
     full = replace(small(tiny_config, stage, model={"replica": True}), init=str(path))
-    begun = train.start(full)
+    begun = loop.start(full)
     for name, value in given.items():
         assert torch.equal(begun.state_dict()[name], value), name
     copy = begun.get_parameter("up2_pb0.heatmaps_conv1_replica.weight")
     assert torch.equal(copy, given["up2_pb0.heatmaps_conv1.weight"])
     for other in ({"alpha": 2.0}, {"joints": 16}):
         with pytest.raises(ValueError, match=f"another network.*{next(iter(other))}"):
-            train.start(replace(full, model=replace(full.model, **other)))
+            loop.start(replace(full, model=replace(full.model, **other)))
 
 
 def _only_until(values: dict[str, Any], kind: type, last: str) -> None:
@@ -156,10 +156,10 @@ def test_runs_of_before_are_read_and_resumed(tiny_config: SPNetConfig, tmp_path:
     out = tmp_path / "run"
     out.mkdir()
     (out / "config.json").write_text(text)
-    train.fit(config, out, resume=True, workers=1)
+    loop.fit(config, out, resume=True, workers=1)
     assert (out / "config.json").read_text() == text
     with pytest.raises(ValueError, match="another run"):
-        train.fit(replace(config, seed=1), out, resume=True, workers=1)
+        loop.fit(replace(config, seed=1), out, resume=True, workers=1)
 
 
 def test_cached_clues_use_the_part_s_action_set(tiny_config: SPNetConfig) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poseact.losses import (
+from poseact.train.losses import (
     action_cross_entropy,
     confidence_bce,
     deephar_pose_loss,

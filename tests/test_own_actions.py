@@ -31,7 +31,7 @@ from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import draw_body
 from poseact.results.drawing import confusion_matrix
-from poseact.train import Clues
+from poseact.train.loop import Clues
 
 LABELS = ("jumping_jack", "squat", "wave")
 FPS = 12.0

@@ -22,20 +22,20 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from poseact import train
 from poseact.cli import main
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
 from poseact.data.dataset import Batches, Part, Share
-from poseact.held_out import held_out_loss, score_records
-from poseact.learning import freeze
 from poseact.models import weights
 from poseact.models.spnet import SPNet, SPNetConfig
-from poseact.objective import Objective, micro_batches
-from poseact.processes import Stopped, fill, gather, open_fabric, shard, whole
-from poseact.run_config import Config, Mix, Stage
-from poseact.train import StageRun
-from poseact.turns import Turns
+from poseact.train import loop
+from poseact.train.checks import held_out_loss, score_records
+from poseact.train.config import Config, Mix, Stage
+from poseact.train.loop import StageRun
+from poseact.train.objective import Objective, micro_batches
+from poseact.train.optim import freeze
+from poseact.train.processes import Stopped, fill, gather, open_fabric, shard, whole
+from poseact.train.turns import Turns
 
 FRAMES = 6
 MIX = (
@@ -84,8 +84,8 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stand_in(patch: pytest.MonkeyPatch) -> None:
     """The data, and batch normalisation that stands still: it sees only its own process."""
-    patch.setattr(train.data, "load", lambda *_, **__: RECORDS)
-    patch.setattr(train, "freeze", all_norms_frozen)
+    patch.setattr(loop.data, "load", lambda *_, **__: RECORDS)
+    patch.setattr(loop, "freeze", all_norms_frozen)
 
 
 def all_norms_frozen(model: Any, stage: Stage) -> None:
@@ -190,7 +190,7 @@ def always_worse() -> Iterator[None]:
     """Every check on held-out data finds a greater loss than the one before."""
     losses = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "held_out_loss", lambda *_, **__: float(next(losses)))
+        patch.setattr(loop, "held_out_loss", lambda *_, **__: float(next(losses)))
         yield
 
 
@@ -217,7 +217,7 @@ def test_micro_batches_add_up_to_the_batch(tiny: SPNet, pose_loss: Any) -> None:
     stage = replace(STAGE, pose_loss=pose_loss)
     tiny_model = SPNet(replace(tiny.config, actions=(2,))).eval()
     objective = Objective(tiny_model)
-    parts = train.open_parts(MIX, 1.0, 1)
+    parts = loop.open_parts(MIX, 1.0, 1)
     batch = Turns(MIX, parts, PA17, size=(64, 64), seed=2)[0]
     expected = objective(batch, stage, 0.0)
     expected["total"].backward()
@@ -242,9 +242,9 @@ def test_micro_batches_add_up_to_the_batch(tiny: SPNet, pose_loss: Any) -> None:
 
 def test_accumulation_is_one_big_batch(tiny_config: SPNetConfig, tmp_path: Path) -> None:
     config = small(tiny_config)
-    big = train.fit(config, tmp_path / "big", workers=1)
+    big = loop.fit(config, tmp_path / "big", workers=1)
     stage = replace(STAGE, accumulate=3)
-    portioned = train.fit(replace(config, stages=(stage,)), tmp_path / "portioned", workers=1)
+    portioned = loop.fit(replace(config, stages=(stage,)), tmp_path / "portioned", workers=1)
     same_curve(tmp_path / "big", tmp_path / "portioned")
     same_weights(big, portioned)
 
@@ -277,21 +277,21 @@ def test_two_processes_are_one(tiny_config: SPNetConfig, tmp_path: Path) -> None
     """Loss curve, weights, checks on held-out data and scores; and a run of two goes on as one."""
     one = small(tiny_config)
     two = replace(one, devices=2)
-    alone = train.fit(one, tmp_path / "one", workers=1)
+    alone = loop.fit(one, tmp_path / "one", workers=1)
     scores, loss = _scores_and_loss(alone, open_fabric(one))
     in_two_processes(_one_of_two, tmp_path, two, scores, loss)
     same_curve(tmp_path / "one", tmp_path / "two")
     same_weights(alone, tmp_path / "two" / "weights.safetensors")
     same_weights(tmp_path / "one" / "best.safetensors", tmp_path / "two" / "best.safetensors")
     assert len(log(tmp_path / "broken")) == 3
-    resumed = train.fit(one, tmp_path / "broken", resume=True, workers=1)
+    resumed = loop.fit(one, tmp_path / "broken", resume=True, workers=1)
     same_curve(tmp_path / "one", tmp_path / "broken")
     same_weights(alone, resumed)
 
 
 def _scores_and_loss(path: Path, fabric: Any) -> tuple[dict[str, Any], float]:
     model, card = weights.load(path)
-    held = Turns(HELD_OUT, train.open_parts(HELD_OUT, 1.0, 1), PA17, size=(64, 64))
+    held = Turns(HELD_OUT, loop.open_parts(HELD_OUT, 1.0, 1), PA17, size=(64, 64))
     loss = held_out_loss(Objective(model), held, STAGE, fabric)
     return score_records(model, card, RECORDS, fabric), loss
 
@@ -299,7 +299,7 @@ def _scores_and_loss(path: Path, fabric: Any) -> tuple[dict[str, Any], float]:
 def _one_of_two(
     rank: int, folder: Path, config: Config, scores: dict[str, Any], loss: float
 ) -> None:
-    train.fit(config, folder / "two", workers=1)
+    loop.fit(config, folder / "two", workers=1)
     fabric = open_fabric(config)
     assert fabric.world_size == 2 and fabric.global_rank == rank
     for number in (0, 1, 7):  # none, only in the first, one more there
@@ -309,10 +309,10 @@ def _one_of_two(
     assert found[0] == pytest.approx(scores, rel=1e-6)
     assert found[1] == pytest.approx(loss, rel=1e-6)
     with breaks_at(3), pytest.raises(KeyboardInterrupt):
-        train.fit(config, folder / "broken", workers=1)
+        loop.fit(config, folder / "broken", workers=1)
     too_many = replace(config, stages=(replace(STAGE, mix=MIX[2:]),))
     with pytest.raises(ValueError, match="2 processes share a batch .* 1 samples"):
-        train.fit(too_many, folder / f"too many {rank}", workers=1)
+        loop.fit(too_many, folder / f"too many {rank}", workers=1)
 
 
 def shards_are_exact(fabric: Any, tiny_config: SPNetConfig) -> None:
@@ -339,7 +339,7 @@ def only_the_first_speaks(path: Path) -> None:
         def stops(*_: Any, **__: Any) -> None:
             raise Stopped("stopped after step 3")
 
-        train.fit = stops
+        loop.fit = stops
         assert main(["train", "--resume", str(path.parent)]) == 130
     first = torch.distributed.get_rank() == 0
     assert (str(path) in said.getvalue()) == first
@@ -356,15 +356,15 @@ def test_sharded_processes_are_one(tiny_config: SPNetConfig, tmp_path: Path) -> 
     stage = replace(STAGE, mix=mix, accumulate=3, weight_decay=0.01)
     one = small(tiny_config, stages=(stage,), log_every=2)
     two = replace(one, devices=2, strategy="fsdp")
-    alone = train.fit(one, tmp_path / "one", workers=1)
+    alone = loop.fit(one, tmp_path / "one", workers=1)
     poses = replace(stage, steps=3, check_every=1, early_stop=1)  # of three the first is the best
     cached = replace(STAGE, mix=MIX[1:2], trains="actions", cached=5, steps=3, validation=())
     heads = replace(one, stages=(poses, cached), log_every=1, clip_gradient=0.0)
     with always_worse():
-        of_heads = train.fit(heads, tmp_path / "heads", workers=1)
+        of_heads = loop.fit(heads, tmp_path / "heads", workers=1)
     for name in ("begun", "sharded"):
         with breaks_at(4), pytest.raises(KeyboardInterrupt):
-            train.fit(one, tmp_path / name, workers=1)
+            loop.fit(one, tmp_path / name, workers=1)
     two_heads = replace(heads, devices=2, strategy="fsdp")
     in_two_processes(_one_of_two_sharded, tmp_path, two, two_heads, tiny_config)
     same_curve(tmp_path / "heads", tmp_path / "two heads", lines=5)
@@ -376,7 +376,7 @@ def test_sharded_processes_are_one(tiny_config: SPNetConfig, tmp_path: Path) -> 
     for kind in ("model", "average", "optimizer"):
         torch.testing.assert_close(sharded[kind], one_s[kind], rtol=1e-3, atol=1e-5)
     for name in ("broken", "sharded"):
-        path = train.fit(one, tmp_path / name, resume=True, workers=1)
+        path = loop.fit(one, tmp_path / name, resume=True, workers=1)
         same_curve(tmp_path / "one", tmp_path / name, lines=3)
         same_weights(alone, path)
         same_weights(tmp_path / "one/best.safetensors", tmp_path / name / "best.safetensors")
@@ -386,9 +386,9 @@ def _one_of_two_sharded(
     rank: int, folder: Path, config: Config, heads: Config, tiny_config: SPNetConfig
 ) -> None:
     with breaks_at(4), pytest.raises(KeyboardInterrupt):
-        train.fit(config, folder / "broken", workers=1)
-    path = train.fit(config, folder / "sharded", resume=True, workers=1)
+        loop.fit(config, folder / "broken", workers=1)
+    path = loop.fit(config, folder / "sharded", resume=True, workers=1)
     with always_worse():
-        train.fit(heads, folder / "two heads", workers=1)
+        loop.fit(heads, folder / "two heads", workers=1)
     shards_are_exact(open_fabric(config), tiny_config)
     only_the_first_speaks(path)

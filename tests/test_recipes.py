@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import train
 from poseact.cli import main
 from poseact.core.layouts import MPII16, layout_named
 from poseact.core.types import Record
 from poseact.data.write import write_mpii, write_penn
 from poseact.evaluate import benchmarks
 from poseact.evaluate.views import multiply_adds
-from poseact.learning import learning_rate
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import network
 from poseact.people.motions import ACTIONS
 from poseact.recipes import RECIPES, cost, recipe
-from poseact.run_config import Config, Mix, Stage
 from poseact.tables import EXPERIMENTS
+from poseact.train import loop
+from poseact.train.config import Config, Mix, Stage
+from poseact.train.optim import learning_rate
 
 # Trainable parameters of the original's networks, counted in the original.
 PARAMETERS = {
@@ -45,7 +45,7 @@ def test_recipes_are_whole(name: str) -> None:
     """Every recipe builds its network, fits its labels and data, and survives its own file."""
     config = recipe(name)
     assert config.name == name
-    assert train.from_json(train.to_json(config)) == config
+    assert loop.from_json(loop.to_json(config)) == config
     with torch.device("meta"):
         model = network(config.model)
     assert config.size[0] % model.stride == config.size[1] % model.stride == 0
@@ -280,7 +280,7 @@ def test_a_rehearsal_knows_cached_stages(
     tiny_config: SPNetConfig,
 ) -> None:
     records = [record(i, 8) for i in range(4)]
-    monkeypatch.setattr(train.data, "load", lambda *_, **__: records)
+    monkeypatch.setattr(loop.data, "load", lambda *_, **__: records)
     monkeypatch.setitem(RECIPES, "tiny", lambda: config)
     clips = Mix("clips", "people", 2, frames=4)
     stage = Stage("heads", 50, (clips,), trains="actions", cached=3)
@@ -331,5 +331,5 @@ def test_the_page_names_every_recipe() -> None:
     found: dict[str, Config] = {}
     exec(code, found)
     config = found["config"]
-    assert train.from_json(train.to_json(config)) == config
+    assert loop.from_json(loop.to_json(config)) == config
     assert [m.action_set for m in config.stages[-1].mix] == [0, 0, 0, 0, 1]

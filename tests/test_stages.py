@@ -12,17 +12,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poseact import train
 from poseact.core.layouts import PA17, Layout
 from poseact.core.types import Record, Sample
 from poseact.data.dataset import Batches
-from poseact.learning import Plateau, freeze, learning_rate, optimizer
 from poseact.models import weights
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import network
-from poseact.objective import Objective
-from poseact.run_config import Config, Mix, Stage
-from poseact.train import StageRun, Turns, open_parts
+from poseact.train import loop
+from poseact.train.config import Config, Mix, Stage
+from poseact.train.loop import StageRun, Turns, open_parts
+from poseact.train.objective import Objective
+from poseact.train.optim import Plateau, freeze, learning_rate, optimizer
 
 FRAMES = 40
 
@@ -48,7 +48,7 @@ CLIPS = Mix("clips", "people", 2, frames=4, augment="none")
 
 @pytest.fixture(autouse=True)
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train.data, "load", lambda *_, **__: RECORDS)
+    monkeypatch.setattr(loop.data, "load", lambda *_, **__: RECORDS)
 
 
 def small(tiny_config: SPNetConfig, *stages: Stage, **changes: Any) -> Config:
@@ -72,7 +72,7 @@ def small(tiny_config: SPNetConfig, *stages: Stage, **changes: Any) -> Config:
 
 
 def trained(config: Config, out: Path) -> SPNet:
-    model = weights.load(train.fit(config, out, workers=1)).model
+    model = weights.load(loop.fit(config, out, workers=1)).model
     assert isinstance(model, SPNet)
     return model
 
@@ -437,9 +437,9 @@ def test_a_run_in_turns_under_a_plateau_resumes_exactly(
 
     monkeypatch.setattr(StageRun, "step", breaks)
     with pytest.raises(KeyboardInterrupt):
-        train.fit(config, tmp_path / "broken", workers=1)
+        loop.fit(config, tmp_path / "broken", workers=1)
     monkeypatch.setattr(StageRun, "step", step)
-    path = train.fit(config, tmp_path / "broken", resume=True, workers=1)
+    path = loop.fit(config, tmp_path / "broken", resume=True, workers=1)
     for name, value in weights.load(path).model.state_dict().items():
         assert torch.equal(value, whole[name]), name
     assert [line["lr"] / stage.lr for line in log(tmp_path / "broken")] == rates

@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import data, train
+from poseact import data
 from poseact.cli import main
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record
-from poseact.dev_run import dev_run
 from poseact.evaluate.views import evaluate
-from poseact.held_out import score_records
-from poseact.lr_finder import find_lr, suggestion
 from poseact.media.video import read_image
 from poseact.models import weights
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.people.scene import PeopleConfig
-from poseact.processes import Interrupts, open_fabric, out_of_memory
-from poseact.train import Config, Mix, Objective, Stage
+from poseact.train import loop
+from poseact.train.checks import score_records
+from poseact.train.loop import Config, Mix, Objective, Stage
+from poseact.train.lr_finder import find_lr, suggestion
+from poseact.train.processes import Interrupts, open_fabric, out_of_memory
+from poseact.train.rehearsal import dev_run
 
 PEOPLE = PeopleConfig(frames=4, height=64, width=64, supersample=1, actions=("walk", "wave"))
 
@@ -67,9 +68,9 @@ def pool(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 def test_config_survives_json(tiny_config: SPNetConfig) -> None:
     config = small(tiny_config)
-    assert train.from_json(train.to_json(config)) == config
+    assert loop.from_json(loop.to_json(config)) == config
     with pytest.raises(ValueError, match="momentun"):
-        train.from_json(train.to_json(config).replace('"momentum"', '"momentun"'))
+        loop.from_json(loop.to_json(config).replace('"momentum"', '"momentun"'))
 
 
 def test_the_cvpr_network_trains_with_the_same_code(
@@ -80,14 +81,14 @@ def test_the_cvpr_network_trains_with_the_same_code(
     )
     stage = replace(small(tiny_config).stages[0], steps=2)
     config = small(tiny_config, model=network, stages=(stage,))
-    assert train.from_json(train.to_json(config)) == config
-    model, card = weights.load(train.fit(config, tmp_path / "run", workers=1))
+    assert loop.from_json(loop.to_json(config)) == config
+    model, card = weights.load(loop.fit(config, tmp_path / "run", workers=1))
     assert card.architecture == "multitask" and model.config == network
 
 
 def test_run_folder_and_weights(tiny_config: SPNetConfig, tmp_path: Path) -> None:
     config = small(tiny_config)
-    path = train.fit(config, tmp_path / "run", workers=1)
+    path = loop.fit(config, tmp_path / "run", workers=1)
     model, card = weights.load(path)
     assert card.labels == (("walk", "wave"),) and card.provenance["recipe"] == "small"
     lines = [json.loads(s) for s in (tmp_path / "run/log.jsonl").read_text().splitlines()]
@@ -95,9 +96,9 @@ def test_run_folder_and_weights(tiny_config: SPNetConfig, tmp_path: Path) -> Non
     assert all(np.isfinite(line["total"]) for line in lines)
     assert {"pose", "confidence", "heatmap", "action"} <= set(lines[0])
     with pytest.raises(ValueError, match="holds a run already"):
-        train.fit(config, tmp_path / "run")
+        loop.fit(config, tmp_path / "run")
     with pytest.raises(ValueError, match="another run"):
-        train.fit(replace(config, seed=5), tmp_path / "run", resume=True)
+        loop.fit(replace(config, seed=5), tmp_path / "run", resume=True)
 
 
 def test_killed_runs_resume_to_the_same_weights(tiny_config: SPNetConfig, tmp_path: Path) -> None:
@@ -106,10 +107,10 @@ def test_killed_runs_resume_to_the_same_weights(tiny_config: SPNetConfig, tmp_pa
     config = small(
         tiny_config, stages=(replace(stage, steps=4), replace(stage, name="b", steps=25))
     )
-    whole = weights.load(train.fit(config, tmp_path / "whole", workers=1)).model.state_dict()
+    whole = weights.load(loop.fit(config, tmp_path / "whole", workers=1)).model.state_dict()
     out = tmp_path / "killed"
     out.mkdir()
-    (out / "config.json").write_text(train.to_json(config))
+    (out / "config.json").write_text(loop.to_json(config))
     code = (
         "import sys, torch; from poseact import train; torch.set_num_threads(1)\n"
         "train.fit(train.from_json(open(sys.argv[1] + '/config.json').read()), sys.argv[1],"
@@ -124,7 +125,7 @@ def test_killed_runs_resume_to_the_same_weights(tiny_config: SPNetConfig, tmp_pa
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / "weights.safetensors").exists()
-    resumed = weights.load(train.fit(config, out, resume=True, workers=1)).model.state_dict()
+    resumed = weights.load(loop.fit(config, out, resume=True, workers=1)).model.state_dict()
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
@@ -140,7 +141,7 @@ def test_frozen_means_frozen(tiny_config: SPNetConfig, tmp_path: Path) -> None:
     before = SPNet(config.model).state_dict()
     stage = replace(config.stages[0], trains="actions")
     config = replace(config, stages=(stage,), ema=0.0)
-    after = weights.load(train.fit(config, tmp_path / "run", workers=1)).model.state_dict()
+    after = weights.load(loop.fit(config, tmp_path / "run", workers=1)).model.state_dict()
     acting = {n for n in before if n.startswith("act") or "action_r0" in n}
     for name, value in before.items():
         if name in acting and value.ndim == 4:
@@ -158,7 +159,7 @@ def test_the_average_follows_a_new_stage_at_once(tiny_config: SPNetConfig, tmp_p
     config = small(tiny_config, stages=(stills, actions), ema=0.999)
     torch.manual_seed(config.seed)
     start = SPNet(config.model).state_dict()["act1.action_v_conv0.weight"]
-    path = train.fit(config, tmp_path / "run", workers=1)
+    path = loop.fit(config, tmp_path / "run", workers=1)
     averaged = weights.load(path).model.state_dict()["act1.action_v_conv0.weight"]
     saved = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
     raw = saved["model"]["act1.action_v_conv0.weight"]
@@ -172,7 +173,7 @@ def test_heads_learn_from_cached_clues(tiny_config: SPNetConfig, tmp_path: Path)
     config = small(tiny_config, stages=(stage,), ema=0.5, checkpoint_s=1e9)
     torch.manual_seed(config.seed)
     before = SPNet(config.model).state_dict()
-    after = weights.load(train.fit(config, tmp_path / "run", workers=1)).model.state_dict()
+    after = weights.load(loop.fit(config, tmp_path / "run", workers=1)).model.state_dict()
     assert torch.equal(
         before["up2_pb0.heatmaps_conv1.weight"], after["up2_pb0.heatmaps_conv1.weight"]
     )
@@ -210,7 +211,7 @@ def test_losses_that_are_not_finite_stop_the_run(tiny_config: SPNetConfig, tmp_p
     stage = replace(small(tiny_config).stages[0], lr=1e30, warmup=0, steps=40)
     config = small(tiny_config, stages=(stage,), clip_gradient=0.0)
     with pytest.raises(FloatingPointError, match=r"not finite.*warmup.*config\.json.*resume"):
-        train.fit(config, tmp_path / "run", workers=1)
+        loop.fit(config, tmp_path / "run", workers=1)
     noted = json.loads((tmp_path / "run/bad_batch.json").read_text())
     assert noted["step"] == len(log(tmp_path / "run"))
     assert {name: len(rows) for name, rows in noted["records"].items()} == {"clips": 2, "stills": 2}
@@ -238,14 +239,14 @@ def test_a_batch_that_is_too_large_is_named(
     out = tmp_path / "run"
     words = r"stage all, step 2: out of memory \(CUDA .* 2 GiB\).*accumulate.*\[0\] to 2.*--resume"
     with pytest.raises(MemoryError, match=words):
-        train.fit(config, out, workers=1)
+        loop.fit(config, out, workers=1)
     noted = json.loads((out / "bad_batch.json").read_text())
     assert (noted["stage"], noted["step"]) == ("all", 2)
     clips = noted["records"]["clips"]
     assert len(clips) == 2 and all(".npy" in name and "people" in name for name in clips)
     changed = replace(config, stages=(replace(config.stages[0], accumulate=2),))
-    (out / "config.json").write_text(train.to_json(changed))
-    train.fit(changed, out, resume=True, workers=1)
+    (out / "config.json").write_text(loop.to_json(changed))
+    loop.fit(changed, out, resume=True, workers=1)
     assert [line["step"] for line in log(out)] == [1, 2, 3, 4, 5, 6]
     assert len(calls) == 3 + 2 * 4
     errors = ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", "shape")
@@ -258,10 +259,10 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     """A terminal's signal, with workers: status 130, and the same weights in the end."""
     stage = replace(small(tiny_config).stages[0], steps=40)
     config = small(tiny_config, stages=(stage,), checkpoint_s=1e9, workers=1)
-    whole = weights.load(train.fit(config, tmp_path / "whole", workers=1)).model.state_dict()
+    whole = weights.load(loop.fit(config, tmp_path / "whole", workers=1)).model.state_dict()
     out = tmp_path / "run"
     out.mkdir()
-    (out / "config.json").write_text(train.to_json(config))
+    (out / "config.json").write_text(loop.to_json(config))
     command = [sys.executable, "-m", "poseact", "train", "--resume", str(out)]
     process = subprocess.Popen(
         command,
@@ -316,17 +317,17 @@ def test_deterministic_runs_only_take_such_algorithms(
 ) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     seen: list[bool] = []
-    step = train.StageRun.step
+    step = loop.StageRun.step
 
-    def watched(self: train.StageRun, *args: object) -> object:
+    def watched(self: loop.StageRun, *args: object) -> object:
         seen.append(torch.are_deterministic_algorithms_enabled())
         return step(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train.StageRun, "step", watched)
+    monkeypatch.setattr(loop.StageRun, "step", watched)
     stage = replace(small(tiny_config).stages[0], steps=1)
     for on in (True, False):
         config = small(tiny_config, stages=(stage,), deterministic=on)
-        train.fit(config, tmp_path / str(on), workers=1)
+        loop.fit(config, tmp_path / str(on), workers=1)
     assert seen == [True, False] and not torch.are_deterministic_algorithms_enabled()
 
 
@@ -336,8 +337,8 @@ def test_mixed_precision_is_nearly_the_same(
 ) -> None:
     stage = replace(small(tiny_config).stages[0], steps=2, accumulate=accumulate)
     config = small(tiny_config, stages=(stage,))
-    train.fit(config, tmp_path / "full", workers=1)
-    train.fit(replace(config, precision="bf16-mixed"), tmp_path / "mixed", workers=1)
+    loop.fit(config, tmp_path / "full", workers=1)
+    loop.fit(replace(config, precision="bf16-mixed"), tmp_path / "mixed", workers=1)
     full, mixed = log(tmp_path / "full"), log(tmp_path / "mixed")
     for name in ("pose", "confidence", "heatmap", "action", "total"):
         assert mixed[0][name] == pytest.approx(full[0][name], rel=0.05)
@@ -358,16 +359,16 @@ def test_an_early_stop_takes_the_best_weights(
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return [50.0, 40.0, 45.0, 44.0][len(seen) - 1]
 
-    monkeypatch.setattr(train, "held_out_score", score)
+    monkeypatch.setattr(loop, "held_out_score", score)
     config = small(tiny_config, stages=(stage,), ema=0.5)
-    ended = weights.load(train.fit(config, tmp_path / "one", workers=1)).model.state_dict()
+    ended = weights.load(loop.fit(config, tmp_path / "one", workers=1)).model.state_dict()
     assert log(tmp_path / "one")[-1]["step"] == 8 and len(seen) == 4
     assert not torch.equal(seen[1]["entry.conv1.weight"], seen[3]["entry.conv1.weight"])
     best = seen[1]
     assert all(torch.equal(ended[name], value) for name, value in best.items())
     seen.clear()
     config = replace(config, stages=(stage, still))
-    model = weights.load(train.fit(config, tmp_path / "two", workers=1)).model
+    model = weights.load(loop.fit(config, tmp_path / "two", workers=1)).model
     assert log(tmp_path / "two")[-1]["stage"] == "still"
     assert all(torch.equal(p, best[name]) for name, p in model.named_parameters())
 
@@ -391,11 +392,11 @@ def test_tensorboard_gets_the_numbers_of_the_log(
     config = small(tiny_config, stages=(stage,))
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install 'poseact\[tensorboard\]'"):
-        train.fit(config, tmp_path / "run", workers=1, tensorboard=True)
+        loop.fit(config, tmp_path / "run", workers=1, tensorboard=True)
     fake = types.ModuleType(name)
     monkeypatch.setattr(fake, "SummaryWriter", SummaryWriter, raising=False)
     monkeypatch.setitem(sys.modules, name, fake)
-    train.fit(config, tmp_path / "run", workers=1, resume=True, tensorboard=True)
+    loop.fit(config, tmp_path / "run", workers=1, resume=True, tensorboard=True)
     lines = log(tmp_path / "run")
     expected = [(k, v, line["step"]) for line in lines for k, v in line.items() if k != "step"]
     assert written == [row for row in expected if row[0] != "stage"] and len(written) >= 12
@@ -442,7 +443,7 @@ def test_a_run_in_small_leaves_nothing_unless_asked(
     assert main(["train", "small", "--dev"]) == 0
     assert list(tmp_path.iterdir()) == []
     assert main(["train", "small", "--dev", "-o", "kept", "--seed", "3"]) == 0
-    assert train.from_json(Path("kept/config.json").read_text()).seed == 3
+    assert loop.from_json(Path("kept/config.json").read_text()).seed == 3
 
 
 def test_held_out_scores_are_those_of_evaluate(tiny: SPNet, tiny_card: weights.Card) -> None:
@@ -462,13 +463,13 @@ def test_the_device_may_augment(tiny_config: SPNetConfig, tmp_path: Path, worker
     config = small(tiny_config, stages=(stage,), workers=workers)
     losses = []
     for where in ("worker", "device"):
-        train.fit(replace(config, augment_on=where), tmp_path / where, workers=1)
+        loop.fit(replace(config, augment_on=where), tmp_path / where, workers=1)
         losses.append([line["total"] for line in log(tmp_path / where)])
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.05)
     strong = replace(stage, mix=(replace(stage.mix[0], augment="strong"),))
     with pytest.raises(ValueError, match="part clips: blur, noise.* workers only"):
         changed = replace(config, stages=(strong,), augment_on="device")
-        train.fit(changed, tmp_path / "strong", workers=1)
+        loop.fit(changed, tmp_path / "strong", workers=1)
 
 
 def test_unknown_data_sets_are_named() -> None:
@@ -492,10 +493,10 @@ def test_learns_to_follow_a_white_square(
         return Record(lambda _: picture, xy, layout_named("PA17"), box=np.array([[0, 0, 64, 64.0]]))
 
     records = [record() for _ in range(64)]
-    monkeypatch.setattr(train.data, "load", lambda *a, **k: records)
+    monkeypatch.setattr(loop.data, "load", lambda *a, **k: records)
     mix = (Mix("squares", "people", 16, augment="none"),)
     stage = Stage("all", 120, mix, lr=5e-3, warmup=5, heatmap_weight=0.1)
     config = small(tiny_config, stages=(stage,), ema=0.9, log_every=60)
-    train.fit(config, tmp_path / "run")
+    loop.fit(config, tmp_path / "run")
     lines = [json.loads(s) for s in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert lines[-1]["pose"] < 0.03 < lines[0]["pose"]

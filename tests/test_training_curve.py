@@ -9,7 +9,7 @@ import pytest
 from poseact.cli import main
 from poseact.media.video import read_image
 from poseact.results import plot
-from poseact.training_curve import running_mean, training_curve
+from poseact.train.curve import running_mean, training_curve
 
 
 def test_the_course_of_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

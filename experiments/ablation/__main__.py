@@ -14,8 +14,8 @@ from experiments.ablation.arms import STEPS, arms, folder
 from experiments.ablation.figure import draw_cost
 from experiments.ablation.runs import carry_out, expected_s, left_s, prepare, result, with_parents
 from experiments.ablation.tables import FIGURE_ARMS, TABLES, fill, gather, markdown
-from poseact.run_config import Config
-from poseact.run_folder import written_whole
+from poseact.train.config import Config
+from poseact.train.run_folder import written_whole
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNetConfig
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig
-from poseact.run_config import MACHINES, Config, Mix, Stage
+from poseact.train.config import MACHINES, Config, Mix, Stage
 
 RUNS = "POSEACT_ABLATION"
 """Environment variable with the folder of the runs, so that no machine's path is in a config."""

@@ -27,9 +27,9 @@ from poseact.data import pack
 from poseact.evaluate.views import evaluate
 from poseact.models import weights
 from poseact.recipes import cost
-from poseact.run_config import Config
-from poseact.run_folder import written_whole
-from poseact.train import fit
+from poseact.train.config import Config
+from poseact.train.loop import fit
+from poseact.train.run_folder import written_whole
 
 Result = dict[str, Any]
 """`evaluate.Report` as JSON, with `parameters`, the `multiply_adds` of a frame, and `cpu_s`: CPU

@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.ablation.arms import arms
 from experiments.ablation.runs import Result, result
-from poseact.run_folder import written_whole
+from poseact.train.run_folder import written_whole
 
 Found = Mapping[str, Sequence[Result]]
 """The results of an arm, one a seed that is done."""

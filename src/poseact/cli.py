@@ -290,9 +290,9 @@ class Train:
             return self._draw()
         # Read when torch loads: threads that spin ruin a training as soon as anything else runs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from poseact.processes import first_process
         from poseact.recipes import recipe
-        from poseact.train import Stopped, fit, from_json
+        from poseact.train.loop import Stopped, fit, from_json
+        from poseact.train.processes import first_process
 
         if self.recipe == "actions":
             raise ValueError("write `poseact train actions` first, and its options after it")
@@ -309,20 +309,20 @@ class Train:
             prog=prog,
         )
         if self.dry_run:
-            from poseact.dry_run import dry_run
+            from poseact.train.dry_run import dry_run
 
             for line in dry_run(config):
                 print(line, flush=True)
             return 0
         if self.dev:
-            from poseact.dev_run import dev_run
+            from poseact.train.rehearsal import dev_run
 
             with TemporaryDirectory() as folder:
                 for line in dev_run(config, Path(folder) if out == Train.out else out):
                     print(line, flush=True)
             return 0
         if self.find_lr:
-            from poseact.lr_finder import find_lr
+            from poseact.train.lr_finder import find_lr
 
             found = find_lr(config, out)
             print(f"the loss falls fastest at {found:.1e}: --stages.0.lr {found:.1e}")
@@ -340,7 +340,7 @@ class Train:
 
     def _draw(self) -> int:
         from poseact.media.video import write_image
-        from poseact.training_curve import training_curve
+        from poseact.train.curve import training_curve
 
         runs = (self.recipe, *self.overrides)
         path = Path(self.recipe, "curve.png") if self.out == Train.out else self.out

@@ -48,7 +48,7 @@ from poseact.models.lifter import (
     mirror_3d,
     to_box,
 )
-from poseact.run_folder import Log, RunFolder
+from poseact.train.run_folder import Log, RunFolder
 
 StreamName = Literal["gt", "det"]
 STREAMS: tuple[StreamName, ...] = ("gt", "det")

@@ -28,15 +28,15 @@ from poseact.data.augment import MILD, Draw
 from poseact.data.sets import folder
 from poseact.evaluate import metrics
 from poseact.inference.predictor import Predictor
-from poseact.losses import action_cross_entropy
 from poseact.media.video import write_image
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card, Network, network
 from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.results.drawing import confusion_matrix
-from poseact.run_folder import written_whole
-from poseact.train import Clues
+from poseact.train.loop import Clues
+from poseact.train.losses import action_cross_entropy
+from poseact.train.run_folder import written_whole
 
 AT_MOST = 4
 """A long video gives up to so many times the clips of a short one."""

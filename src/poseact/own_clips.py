@@ -22,7 +22,7 @@ from poseact.inference.predictor import Follower, Predictor
 from poseact.inference.tracking import LOST_SCORE
 from poseact.media.video import Frame, VideoReader
 from poseact.models.weights import Card
-from poseact.run_folder import written_whole
+from poseact.train.run_folder import written_whole
 
 FEW = 10
 """A class with fewer clips to learn from is warned of."""

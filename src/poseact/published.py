@@ -17,7 +17,7 @@ from poseact.models import multitask, spnet
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNetConfig
 from poseact.models.weights import NetworkConfig
-from poseact.run_config import Config, Mix, Stage
+from poseact.train.config import Config, Mix, Stage
 
 DATA = "$POSEACT_DATA"
 MPII_PEOPLE = 25_600

@@ -50,8 +50,8 @@ from poseact.recognition import (
     sgd,
     train,
 )
-from poseact.run_folder import Log, RunFolder, written_whole
 from poseact.spmf import Augment, SPMFConfig, dataset_bones
+from poseact.train.run_folder import Log, RunFolder, written_whole
 
 _DERIVING, _RETRAINING = 1_000_000, 2_000_000  # where numbers of epochs never get to
 

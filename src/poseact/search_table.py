@@ -49,8 +49,8 @@ from poseact.recognition import (
     train,
     view_accuracy,
 )
-from poseact.run_folder import RunFolder, written_whole
 from poseact.search import Search, SearchConfig, builder
+from poseact.train.run_folder import RunFolder, written_whole
 
 PAPER_COPIES = 21
 """Augmented versions of a test sequence that the paper's accuracies seem to count one by one."""

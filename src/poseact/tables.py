@@ -8,7 +8,7 @@ from functools import partial
 
 from poseact import published
 from poseact.models import multitask, spnet
-from poseact.run_config import Config
+from poseact.train.config import Config
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,13 @@ from poseact.core.layouts import layout_named
 from poseact.core.types import Record, Sample
 from poseact.data.dataset import Part, Share, loader, make_sample
 from poseact.data.device_augment import check_augment, cut, finish
-from poseact.held_out import held_out_loss, held_out_score
-from poseact.learning import (
+from poseact.models import weights
+from poseact.models.layers import channels_last
+from poseact.models.weights import Network
+from poseact.train.checks import held_out_loss, held_out_score
+from poseact.train.config import AUGMENTS, Config, Mix, Stage, from_json, to_json
+from poseact.train.objective import Clues, Objective, micro_batches
+from poseact.train.optim import (
     FALLING,
     Best,
     Plateau,
@@ -34,11 +39,7 @@ from poseact.learning import (
     moving_average,
     optimizer,
 )
-from poseact.models import weights
-from poseact.models.layers import channels_last
-from poseact.models.weights import Network
-from poseact.objective import Clues, Objective, micro_batches
-from poseact.processes import (
+from poseact.train.processes import (
     Interrupts,
     Reached,
     Stopped,
@@ -55,10 +56,9 @@ from poseact.processes import (
     whole,
     whole_network,
 )
-from poseact.run_config import AUGMENTS, Config, Mix, Stage, from_json, to_json
-from poseact.run_folder import Log, RunFolder, open_board, written_whole
-from poseact.starting import start
-from poseact.turns import Turns
+from poseact.train.run_folder import Log, RunFolder, open_board, written_whole
+from poseact.train.starting import start
+from poseact.train.turns import Turns
 
 __all__ = [
     "Clues",

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from poseact import losses
 from poseact.core.types import NO_ACTION, Sample
 from poseact.models.weights import Network
-from poseact.run_config import Mix, Stage
+from poseact.train import losses
+from poseact.train.config import Mix, Stage
 
 
 class Clues(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from poseact.models.weights import Network
-from poseact.run_config import Stage
+from poseact.train.config import Stage
 
 READERS = {"pose": "action_p_conv0", "appearance": "action_v_conv0"}
 """Names of the kernels by which SPNet's action blocks read their clues."""

@@ -10,7 +10,7 @@ from typing import Any
 from poseact.core.layouts import Layout
 from poseact.core.types import Sample
 from poseact.data.dataset import Batches, Part, make_sample
-from poseact.run_config import Mix
+from poseact.train.config import Mix
 
 
 class Turns(Batches):

@@ -14,12 +14,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from poseact.core.types import NO_ACTION, Sample
 from poseact.evaluate.views import multiply_adds
-from poseact.learning import moving_average
 from poseact.models.layers import channels_last
-from poseact.objective import Clues, Objective
-from poseact.run_config import Config, Mix, Stage
-from poseact.run_folder import RunFolder
-from poseact.train import StageRun, open_fabric, open_parts, start
+from poseact.train.config import Config, Mix, Stage
+from poseact.train.loop import StageRun, open_fabric, open_parts, start
+from poseact.train.objective import Clues, Objective
+from poseact.train.optim import moving_average
+from poseact.train.run_folder import RunFolder
 
 _RENDERED = 4  # clips of each part of people
 

@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils import _pytree
 
 from poseact.models.weights import Network, network
-from poseact.run_config import Config
+from poseact.train.config import Config
 
 _SUMS = "set_force_sum_reduction_for_comms"
 

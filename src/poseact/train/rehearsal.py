@@ -10,12 +10,12 @@ import torch
 
 from poseact.core.layouts import layout_named
 from poseact.data.dataset import evaluation_batches
-from poseact.held_out import score_records, spread
 from poseact.models import weights
 from poseact.models.weights import network
-from poseact.run_config import Config, Mix, Stage
-from poseact.run_folder import RunFolder
-from poseact.train import fit, open_fabric, open_parts
+from poseact.train.checks import score_records, spread
+from poseact.train.config import Config, Mix, Stage
+from poseact.train.loop import fit, open_fabric, open_parts
+from poseact.train.run_folder import RunFolder
 
 _CLIPS = 4
 _STEPS = 2

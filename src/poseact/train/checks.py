@@ -15,9 +15,9 @@ from poseact.data.dataset import Batches, Part, loader
 from poseact.evaluate import metrics
 from poseact.evaluate.views import Predictions, pose_scores, predict_records
 from poseact.models.weights import Card, Network
-from poseact.objective import Objective
-from poseact.processes import gather
-from poseact.run_config import Stage
+from poseact.train.config import Stage
+from poseact.train.objective import Objective
+from poseact.train.processes import gather
 
 
 @torch.no_grad()

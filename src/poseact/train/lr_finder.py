@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 from torch.optim.swa_utils import AveragedModel
 
-from poseact.learning import learning_rate, moving_average
 from poseact.media.video import write_image
 from poseact.models.layers import channels_last
-from poseact.objective import Objective
 from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
-from poseact.run_config import Config
-from poseact.run_folder import RunFolder, written_whole
-from poseact.starting import start
-from poseact.train import StageRun, open_fabric
+from poseact.train.config import Config
+from poseact.train.loop import StageRun, open_fabric
+from poseact.train.objective import Objective
+from poseact.train.optim import learning_rate, moving_average
+from poseact.train.run_folder import RunFolder, written_whole
+from poseact.train.starting import start
 
 HIGHEST = 1.0
 DECADES = tuple(10.0**power for power in range(-7, 1))

@@ -9,7 +9,7 @@ from typing import Any
 
 from poseact.models import weights
 from poseact.models.weights import Network, network
-from poseact.run_config import Config
+from poseact.train.config import Config
 
 
 def start(config: Config) -> Network:

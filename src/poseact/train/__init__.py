@@ -1,0 +1,1 @@
+"""Training: configuration, losses, the loop, checks, the folder of a run."""
