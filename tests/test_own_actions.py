@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from poseact import own_clips
 from poseact.cli import main, parse
 from poseact.core.geometry import iou
 from poseact.core.layouts import PA17
@@ -26,12 +25,21 @@ from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.spnet import SPNet
 from poseact.models.weights import Card
-from poseact.own_actions import Report, Settings, crops, learn, sided, train_actions, with_new_heads
-from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import draw_body
 from poseact.results.drawing import confusion_matrix
 from poseact.train.loop import Clues
+from poseact.train.own import clips as own_clips
+from poseact.train.own.actions import (
+    Report,
+    Settings,
+    crops,
+    learn,
+    sided,
+    train_actions,
+    with_new_heads,
+)
+from poseact.train.own.clips import Clip, divide, find_boxes, load_clips
 
 LABELS = ("jumping_jack", "squat", "wave")
 FPS = 12.0

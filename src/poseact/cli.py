@@ -401,7 +401,7 @@ class TrainActions:
 
     def run(self) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from poseact.own_actions import Settings, train_actions
+        from poseact.train.own.actions import Settings, train_actions
 
         settings = Settings(
             root=str(self.root),

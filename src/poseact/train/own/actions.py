@@ -32,10 +32,10 @@ from poseact.media.video import write_image
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card, Network, network
-from poseact.own_clips import Clip, divide, find_boxes, load_clips
 from poseact.results.drawing import confusion_matrix
 from poseact.train.loop import Clues
 from poseact.train.losses import action_cross_entropy
+from poseact.train.own.clips import Clip, divide, find_boxes, load_clips
 from poseact.train.run_folder import written_whole
 
 AT_MOST = 4

@@ -1,0 +1,1 @@
+"""Action classes of one's own, from a folder of clips."""
