@@ -39,9 +39,9 @@ from poseact.data.device_augment import cut, finish
 from poseact.data.sets import lsp
 from poseact.models.weights import network
 from poseact.people.scene import PeopleConfig
-from poseact.recipes import recipe
 from poseact.train.config import Stage
 from poseact.train.objective import Objective
+from poseact.train.recipes.shipped import recipe
 
 SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 BATCH = 16

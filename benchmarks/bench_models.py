@@ -15,10 +15,10 @@ import time
 import numpy as np
 import torch
 
-from poseact import recipes
 from poseact.evaluate.views import multiply_adds
 from poseact.models.layers import channels_last
 from poseact.models.spnet import PUBLISHED, SPNet
+from poseact.train.recipes import shipped
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    small = SPNet(recipes.spnet_s().model)
+    small = SPNet(shipped.spnet_s().model)
     nets = {
         "SPNet P=2, 3D, NTU, 256 px": (SPNet(PUBLISHED["ntu_p2"]), 256),
         "SPNet P=8, 2D, 256 px": (SPNet(PUBLISHED["pose2d"]), 256),

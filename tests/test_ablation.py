@@ -21,9 +21,9 @@ from poseact.core.layouts import PA17
 from poseact.core.types import Camera, Record
 from poseact.data import pack
 from poseact.models.weights import network
-from poseact.recipes import cost
 from poseact.train import loop
 from poseact.train.config import Config, from_json, to_json
+from poseact.train.recipes.shipped import cost
 
 ARMS = arms(steps=1000)
 

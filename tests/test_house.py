@@ -120,7 +120,7 @@ def test_works_with_a_broken_torchvision(tmp_path: Path) -> None:
 
 
 def test_training_imports_without_video_and_command_line() -> None:
-    code = "import sys; sys.modules['av'] = sys.modules['tyro'] = None; import poseact.recipes"
+    code = "import sys; sys.modules['av'] = sys.modules['tyro'] = None; import poseact.train.recipes.shipped"
     done = python(code)
     assert done.returncode == 0, done.stderr
 

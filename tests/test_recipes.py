@@ -18,11 +18,11 @@ from poseact.evaluate.views import multiply_adds
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import network
 from poseact.people.motions import ACTIONS
-from poseact.recipes import RECIPES, cost, recipe
-from poseact.tables import EXPERIMENTS
 from poseact.train import loop
 from poseact.train.config import Config, Mix, Stage
 from poseact.train.optim import learning_rate
+from poseact.train.recipes.shipped import RECIPES, cost, recipe
+from poseact.train.recipes.tables import EXPERIMENTS
 
 # Trainable parameters of the original's networks, counted in the original.
 PARAMETERS = {

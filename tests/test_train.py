@@ -438,7 +438,7 @@ def test_a_run_in_small(tiny_config: SPNetConfig, tmp_path: Path) -> None:
 def test_a_run_in_small_leaves_nothing_unless_asked(
     tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("poseact.recipes.recipe", lambda _: small(tiny_config))
+    monkeypatch.setattr("poseact.train.recipes.shipped.recipe", lambda _: small(tiny_config))
     monkeypatch.chdir(tmp_path)
     assert main(["train", "small", "--dev"]) == 0
     assert list(tmp_path.iterdir()) == []

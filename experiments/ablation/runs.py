@@ -26,9 +26,9 @@ from poseact import data
 from poseact.data import pack
 from poseact.evaluate.views import evaluate
 from poseact.models import weights
-from poseact.recipes import cost
 from poseact.train.config import Config
 from poseact.train.loop import fit
+from poseact.train.recipes.shipped import cost
 from poseact.train.run_folder import written_whole
 
 Result = dict[str, Any]

@@ -290,9 +290,9 @@ class Train:
             return self._draw()
         # Read when torch loads: threads that spin ruin a training as soon as anything else runs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from poseact.recipes import recipe
         from poseact.train.loop import Stopped, fit, from_json
         from poseact.train.processes import first_process
+        from poseact.train.recipes.shipped import recipe
 
         if self.recipe == "actions":
             raise ValueError("write `poseact train actions` first, and its options after it")
@@ -357,7 +357,7 @@ class Recipes:
     """Only these; by default all."""
 
     def run(self) -> int:
-        from poseact.recipes import RECIPES, describe
+        from poseact.train.recipes.shipped import RECIPES, describe
 
         print("\n\n".join(describe(name) for name in self.names or RECIPES))
         return 0

@@ -17,8 +17,8 @@ from poseact.models.spnet import SPNetConfig
 from poseact.models.weights import NetworkConfig, network
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig
-from poseact.tables import EXPERIMENTS
 from poseact.train.loop import Config, Mix, Stage
+from poseact.train.recipes.tables import EXPERIMENTS
 
 SHARED = "$POSEACT_SHARED/data"
 """Where the data of the shipped models lies; expanded when a run opens it."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from poseact import published
 from poseact.models import multitask, spnet
 from poseact.train.config import Config
+from poseact.train.recipes import published
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Trainings by name: those of the shipped models, those of the papers' tables."""
