@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from poseact.core.layouts import H36M17, MSR20, NTU25, SBU15, Layout
-from poseact.spmf import JET, SPMFConfig, enhance, resize, smooth, spmf
+from poseact.skeletons.spmf import JET, SPMFConfig, enhance, resize, smooth, spmf
 
 SIZE = 32
 CONFIG = SPMFConfig(size=SIZE)
@@ -72,7 +72,7 @@ def main() -> None:
         for frames in options.frames:
             poses = walk(frames, layout, people)
             apart = loop_spmf(poses).astype(int) - spmf(poses, layout)
-            assert np.abs(apart).max() <= 2, "the loop and poseact.spmf do not agree"
+            assert np.abs(apart).max() <= 2, "the loop and poseact.skeletons.spmf do not agree"
             speeds = [
                 (
                     per_second(lambda p=poses: loop_spmf(p), options.seconds),

@@ -21,13 +21,13 @@ import torch
 
 from poseact.core.layouts import layout_named
 from poseact.inference.predictor import Predictor
-from poseact.lift_files import to_h36m17
 from poseact.models.enas import PUBLISHED, ENASConfig, ENASNet, parameters
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card, LoadedClassifier, load_classifier, load_lifter
 from poseact.people import PeopleConfig, render_clip
-from poseact.recognition import as_input
-from poseact.spmf import SPMFConfig, spmf
+from poseact.skeletons.classifier import as_input
+from poseact.skeletons.lift import to_h36m17
+from poseact.skeletons.spmf import SPMFConfig, spmf
 
 
 def window(classifier: LoadedClassifier) -> np.ndarray:

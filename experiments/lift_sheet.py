@@ -16,13 +16,21 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import H36M17
 from poseact.core.types import Person, Result
 from poseact.evaluate.metrics import mpjpe, root_aligned
-from poseact.lift_data import MOCAP_FILES, Detector, Pairs, Split, detected, random_views, split_of
-from poseact.lifting import lift
 from poseact.media.video import write_image
 from poseact.models.lifter import Lifter
 from poseact.models.weights import load_lifter
 from poseact.people.retarget import MocapClip, load_mocap
 from poseact.results.drawing import contact_sheet, draw_people, view_3d
+from poseact.skeletons.gaps import (
+    MOCAP_FILES,
+    Detector,
+    Pairs,
+    Split,
+    detected,
+    random_views,
+    split_of,
+)
+from poseact.skeletons.learn_lifter import lift
 
 _TILE = 220  # px
 

@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from poseact.lift_data import Detector, fill_missing
-from poseact.lift_files import to_h36m17
-from poseact.lifting import lift
 from poseact.models.enas import PUBLISHED, ENASNet, read_genotype
 from poseact.models.lifter import Lifter
 from poseact.models.weights import load_lifter
-from poseact.recognition import Bank, Take, accuracy, class_count, train
-from poseact.search import builder, small, tall
-from poseact.search_table import open_test, save_classifier
-from poseact.spmf import complete
-from poseact.unified import in_layout
+from poseact.skeletons.classifier import Bank, Take, accuracy, class_count, train
+from poseact.skeletons.gaps import Detector, fill_missing
+from poseact.skeletons.learn_lifter import lift
+from poseact.skeletons.lift import to_h36m17
+from poseact.skeletons.pipeline import in_layout
+from poseact.skeletons.search import builder, small, tall
+from poseact.skeletons.search_table import open_test, save_classifier
+from poseact.skeletons.spmf import complete
 
 FOCAL_PX, SIZE = 525.0, (640, 480)  # of a Kinect
 DETECTOR = Detector(eyes=0.0)

@@ -22,7 +22,7 @@ from torch import nn
 from experiments.msr_within import SUBSETS, class_sets, right_within
 from poseact.models.enas import random_genotype
 from poseact.models.temporal import TemporalCNN
-from poseact.recognition import (
+from poseact.skeletons.classifier import (
     Bank,
     Encoding,
     Joints,
@@ -33,8 +33,8 @@ from poseact.recognition import (
     logits,
     train,
 )
-from poseact.search import SearchConfig, builder, small, tall
-from poseact.spmf import Augment, SPMFConfig, turn
+from poseact.skeletons.search import SearchConfig, builder, small, tall
+from poseact.skeletons.spmf import Augment, SPMFConfig, turn
 
 CLASSES = 20
 Options = Mapping[str, Any]

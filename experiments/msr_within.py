@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from poseact.data.sets import skeletons
-from poseact.recognition import open_takes
+from poseact.skeletons.classifier import open_takes
 
 SUBSETS = ("AS1", "AS2", "AS3")
 

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 : "${POSEACT_SHARED:?set it to the folder that holds data/mocap}"
 export OMP_WAIT_POLICY=PASSIVE
 out=${1:-runs/out/lifter}
-python -m poseact.lifting mocap --root "$POSEACT_SHARED/data/mocap" -o "$out" --resume
+python -m poseact.skeletons.learn_lifter mocap --root "$POSEACT_SHARED/data/mocap" -o "$out" --resume
 python - "$out" <<'PYTHON'
 import dataclasses, sys
 from poseact import weights

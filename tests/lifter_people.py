@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from poseact.core.layouts import H36M17
-from poseact.lift_data import Detector, Pairs, random_views
+from poseact.skeletons.gaps import Detector, Pairs, random_views
 
 NOTHING = Detector(0, 0, 0, 0, 0, 0, 0)
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from poseact.core.layouts import MSR20
 from poseact.models import weights
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
-from poseact.spmf import Bounds, SPMFConfig, spmf
+from poseact.skeletons.spmf import Bounds, SPMFConfig, spmf
 
 PICTURES = SPMFConfig(
     size=16,

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from poseact.draw_cells import draw_cells
 from poseact.models.densenet import DenseNet
 from poseact.models.enas import (
     OPERATIONS,
@@ -32,6 +31,7 @@ from poseact.models.enas import (
 )
 from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.models.temporal import TemporalCNN
+from poseact.skeletons.cells import draw_cells
 
 IDENTITIES = genotype_from_arc([0, 4, 1, 4] * 2)
 

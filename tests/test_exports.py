@@ -11,8 +11,8 @@ import pytest
 
 from poseact.core.layouts import COCO17, H36M17, OPENPOSE25, PA17, convert
 from poseact.core.types import Result
-from poseact.keypoint_files import read_keypoints
 from poseact.results.formats import write_coco, write_openpose, write_trc
+from poseact.skeletons.keypoints import read_keypoints
 from test_results import HEADER, person, results
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from lifter_people import NOTHING, people, random_pairs, write_mocap
-from poseact import lift_data
 from poseact.core.camera import project, to_camera
 from poseact.core.layouts import H36M17
 from poseact.core.types import Record
 from poseact.data.sets import h36m
-from poseact.lift_data import (
+from poseact.skeletons import gaps
+from poseact.skeletons.gaps import (
     Detector,
     Pairs,
     detected,
@@ -118,7 +118,7 @@ def test_people_do_not_leak_between_splits(tmp_path: Path) -> None:
 def test_real_motion_capture_splits(shared_data: Path) -> None:
     seen: dict[str, set[tuple[str, str]]] = {"train": set(), "val": set(), "test": set()}
     rows = dict.fromkeys(seen, 0)
-    for name in lift_data.MOCAP_FILES:
+    for name in gaps.MOCAP_FILES:
         with np.load(shared_data / "mocap" / name) as archive:
             columns = [archive[key] for key in ("source", "subject", "length")]
         for source, subject, length in zip(*columns):

@@ -13,8 +13,6 @@ from lifter_people import write_mocap
 from poseact.cli import main
 from poseact.core.layouts import H36M17, OPENPOSE25
 from poseact.evaluate.metrics import mpjpe, p_mpjpe, root_aligned
-from poseact.lift_data import Detector, Pairs, detected, random_views
-from poseact.lifting import lift, mean_pose, nearest_pose
 from poseact.media.video import read_image
 from poseact.models import weights
 from poseact.models.lifter import Lifter
@@ -22,6 +20,8 @@ from poseact.people import PeopleConfig
 from poseact.people.cast import draw_body, draw_motion
 from poseact.people.skeleton import to_layout
 from poseact.results.jsonl import read_jsonl
+from poseact.skeletons.gaps import Detector, Pairs, detected, random_views
+from poseact.skeletons.learn_lifter import lift, mean_pose, nearest_pose
 
 
 def rendered(split: str, clips: int) -> Pairs:

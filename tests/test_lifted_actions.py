@@ -12,7 +12,7 @@ from experiments.lifted_actions import DETECTOR, lifted
 from poseact.core.layouts import MSR20
 from poseact.evaluate.metrics import p_mpjpe
 from poseact.models.weights import load_classifier, load_lifter
-from poseact.recognition import Take, open_takes
+from poseact.skeletons.classifier import Take, open_takes
 from test_search import reads, tiny
 
 __all__ = ["reads"]  # the fixture

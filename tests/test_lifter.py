@@ -12,23 +12,7 @@ import torch
 from torch import nn
 
 from lifter_people import NOTHING, random_pairs, write_mocap
-from poseact import lifting
 from poseact.core.layouts import H36M17
-from poseact.lift_data import (
-    Detector,
-    Pairs,
-    detected,
-)
-from poseact.lifting import (
-    RECIPES,
-    Recipe,
-    Source,
-    evaluate,
-    fit,
-    held_out,
-    mean_pose,
-    nearest_pose,
-)
 from poseact.models import weights
 from poseact.models.lifter import (
     Lifter,
@@ -42,6 +26,18 @@ from poseact.models.lifter import (
     mirror_3d,
     to_box,
     to_screen,
+)
+from poseact.skeletons import learn_lifter
+from poseact.skeletons.gaps import Detector, Pairs, detected
+from poseact.skeletons.learn_lifter import (
+    RECIPES,
+    Recipe,
+    Source,
+    evaluate,
+    fit,
+    held_out,
+    mean_pose,
+    nearest_pose,
 )
 
 SMALL = LifterConfig(width=32, blocks=1, dropout=0.0)
@@ -238,7 +234,7 @@ def test_overfits_one_batch() -> None:
     optimizer = torch.optim.Adam(stream.parameters())
     losses: list[float] = []
     for epoch in range(300):
-        lifting.train_epoch(
+        learn_lifter.train_epoch(
             stream,
             optimizer,
             pairs,
@@ -260,7 +256,7 @@ def test_run_that_was_stopped_ends_the_same(tmp_path: Path) -> None:
     epoch = Source.epoch
     for at in (("gt", 1), ("det", 0), ("det", 1)):
 
-        def stop(self: Source, stream: lifting.StreamName, n: int, at: object = at) -> Pairs:
+        def stop(self: Source, stream: learn_lifter.StreamName, n: int, at: object = at) -> Pairs:
             if (stream, n) == at:
                 raise Stop
             return epoch(self, stream, n)
@@ -289,10 +285,10 @@ def test_short_run_from_the_command_line(
     write_mocap(tmp_path)
     short = ["--views", "64", "--epochs", "1", "--batch", "32", "--model.width", "16"]
     where = ["mocap", "--root", str(tmp_path), "-o", str(tmp_path / "run")]
-    assert lifting.main([*where, *short]) == 0
+    assert learn_lifter.main([*where, *short]) == 0
     said = capsys.readouterr().out
     assert "| both, gt sees exact 2D |" in said and "weights.safetensors" in said
-    assert lifting.main([*where, *short]) == 2
+    assert learn_lifter.main([*where, *short]) == 2
     assert "holds a run already" in capsys.readouterr().err
 
 
@@ -348,5 +344,5 @@ def test_table_of_errors() -> None:
     assert rows["both, gt sees exact 2D"].found[0] == pytest.approx(error, rel=1e-4)
     same = evaluate(lifter, exact, exact, exact)[1]
     assert same.name == "nearest neighbour" and same.exact[0] == 0
-    lines = lifting.table(list(rows.values())).splitlines()
+    lines = learn_lifter.table(list(rows.values())).splitlines()
     assert len(lines) == 2 + len(rows) and all(line.count("|") == 6 for line in lines)

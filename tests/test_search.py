@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from poseact import recognition
 from poseact.cli import main
 from poseact.core.layouts import MSR20
 from poseact.core.types import Record
@@ -19,7 +18,8 @@ from poseact.models.enas import OPERATIONS, Genotype, genotype_from_arc, read_ge
 from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.models.temporal import TemporalCNN
 from poseact.models.weights import load_classifier
-from poseact.recognition import (
+from poseact.skeletons import classifier
+from poseact.skeletons.classifier import (
     Bank,
     Joints,
     Pictures,
@@ -33,8 +33,8 @@ from poseact.recognition import (
     train,
     view_accuracy,
 )
-from poseact.search import Search, SearchConfig, reinforce, search, small
-from poseact.search_table import (
+from poseact.skeletons.search import Search, SearchConfig, reinforce, search, small
+from poseact.skeletons.search_table import (
     Row,
     Table,
     _rank_correlation,
@@ -43,7 +43,7 @@ from poseact.search_table import (
     compare,
     open_test,
 )
-from poseact.spmf import SPMFConfig, dataset_bones
+from poseact.skeletons.spmf import SPMFConfig, dataset_bones
 
 CLASSES, TRIALS = 2, 2
 
@@ -310,7 +310,7 @@ def test_the_command_searches_and_tests(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("poseact.search.small", lambda *where, seed: tiny(seed=seed))
+    monkeypatch.setattr("poseact.skeletons.search.small", lambda *where, seed: tiny(seed=seed))
     command = ["search", "--root", "nowhere", "--data", "skeletons", "-o", str(tmp_path / "run")]
     command += ["--fold", "2", "--fps", "30", "--directed", "0", "1"]
     assert main(command) == 0
@@ -465,7 +465,7 @@ def test_unknown_data_is_refused() -> None:
     with pytest.raises(ValueError, match="sbu has no subsets"):
         open_takes("sbu", "x", "train", subset="AS1")
     with pytest.raises(ValueError, match="some of the classes"):
-        recognition.class_count(takes([r for r in records(range(1, 2)) if r.action == 1]))
+        classifier.class_count(takes([r for r in records(range(1, 2)) if r.action == 1]))
 
 
 @pytest.mark.filterwarnings("ignore:.*published list")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from poseact.core.layouts import H36M17, LAYOUTS, MSR20, NTU25, SBU15, Layout
-from poseact.spmf import (
+from poseact.skeletons.spmf import (
     JET,
     Bounds,
     SPMFConfig,

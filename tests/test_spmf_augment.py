@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from poseact.core.layouts import MSR20, SBU15
-from poseact.spmf import (
+from poseact.skeletons.spmf import (
     Augment,
     augmented,
     mirrored,

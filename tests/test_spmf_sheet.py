@@ -11,7 +11,7 @@ from poseact.cli import main
 from poseact.core.layouts import MSR20
 from poseact.data.sets import skeletons
 from poseact.media.video import read_image
-from poseact.spmf import Augment, SPMFConfig, spmf
+from poseact.skeletons.spmf import Augment, SPMFConfig, spmf
 
 
 def skeleton_file(path: Path) -> np.ndarray:

@@ -14,22 +14,30 @@ import pytest
 import torch
 
 from lifter_people import people
-from poseact import unified
 from poseact.cli import main
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, MSR20, SBU15, Layout, layout_named
 from poseact.core.types import Person, Result
 from poseact.inference.detector import FromFile, RTMLib
-from poseact.keypoint_files import HALPE26, NO_TRACK, Keypoints
-from poseact.lift_files import GAP_FRAMES, fill_in_time, lift_keypoints
-from poseact.lifting import Recipe
 from poseact.media.video import Frame, VideoReader, VideoWriter, write_image
 from poseact.models import weights
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.results.jsonl import ResultsWriter, read_jsonl
-from poseact.spmf import SPMFConfig
-from poseact.unified import Gaps, Unified, Window, bodies, in_camera, in_layout, probabilities
+from poseact.skeletons import pipeline as unified
+from poseact.skeletons.keypoints import HALPE26, NO_TRACK, Keypoints
+from poseact.skeletons.learn_lifter import Recipe
+from poseact.skeletons.lift import GAP_FRAMES, fill_in_time, lift_keypoints
+from poseact.skeletons.pipeline import (
+    Gaps,
+    Unified,
+    Window,
+    bodies,
+    in_camera,
+    in_layout,
+    probabilities,
+)
+from poseact.skeletons.spmf import SPMFConfig
 
 SIZE = (320, 240)
 CONFIG = LifterConfig(width=16, blocks=1, normalisation="box")

@@ -89,7 +89,7 @@ def _spmf_tiles(
     from poseact.core.layouts import SBU15
     from poseact.core.types import NO_ACTION
     from poseact.data.sets.skeletons import pairs
-    from poseact.spmf import SPMFConfig, spmf
+    from poseact.skeletons.spmf import SPMFConfig, spmf
 
     if not records or any(record.xyz is None for record in records):
         raise ValueError(f"{root}: {kind} has {len(records)} records, not all of them with 3D")

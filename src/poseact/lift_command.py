@@ -41,7 +41,7 @@ class Lift:
             raise ValueError(f"--people is a number of people, 1 or more, got {self.people}")
         if self.fps <= 0:
             raise ValueError(f"--fps is a number of frames a second, got {self.fps}")
-        from poseact.lift_files import lift_file
+        from poseact.skeletons.lift import lift_file
 
         files, notes = lift_file(
             self.source,

@@ -11,7 +11,7 @@ from tyro.conf import arg
 
 if TYPE_CHECKING:
     from poseact.inference.predictor import Predictor
-    from poseact.unified import Unified
+    from poseact.skeletons.pipeline import Unified
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class UnifiedOptions:
     def pipeline(self, network: Callable[[], Predictor], device: str | None) -> Unified:
         """The pipeline, with what a user should know of it printed."""
         from poseact.inference.detector import FromFile, RTMLib
-        from poseact.keypoint_files import read_keypoints
         from poseact.models.weights import load_classifier, load_lifter
-        from poseact.unified import Unified
+        from poseact.skeletons.keypoints import read_keypoints
+        from poseact.skeletons.pipeline import Unified
 
         lifter = load_lifter(self.lifter).model
         classifier = None if self.classifier is None else load_classifier(self.classifier)

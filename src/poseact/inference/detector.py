@@ -12,8 +12,8 @@ import numpy as np
 
 from poseact.core.geometry import box_around
 from poseact.core.types import Person, Result
-from poseact.keypoint_files import HALPE26, NO_TRACK, Keypoints
 from poseact.media.video import Frame, VideoReader
+from poseact.skeletons.keypoints import HALPE26, NO_TRACK, Keypoints
 
 LEAST_SCORE = 0.3
 """Mean score of a person of rtmlib; without anybody it gives joints of an empty picture."""

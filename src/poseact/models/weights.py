@@ -26,7 +26,7 @@ from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 
 if TYPE_CHECKING:
-    from poseact.spmf import SPMFConfig
+    from poseact.skeletons.spmf import SPMFConfig
 
 Network = SPNet | Multitask
 NetworkConfig = SPNetConfig | MultitaskConfig
@@ -199,7 +199,7 @@ def save_classifier(
     (a median), fps of them a second. persons, flat: see `LoadedClassifier`. ValueError if the
     labels are not as many as the classes.
     """
-    from poseact.spmf import spmf
+    from poseact.skeletons.spmf import spmf
 
     if len(labels) != model.config.classes:
         raise ValueError(f"{model.config.classes} classes have {len(labels)} labels")
@@ -227,7 +227,7 @@ def save_classifier(
 def load_classifier(name_or_path: str | Path) -> LoadedClassifier:
     """A classifier of skeleton sequences on the CPU, from a shipped name or a file; errors as in
     `load`."""
-    from poseact.spmf import Bounds, SPMFConfig
+    from poseact.skeletons.spmf import Bounds, SPMFConfig
 
     path = find(name_or_path)
     card, tensors = _read(path)

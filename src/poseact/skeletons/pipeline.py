@@ -23,13 +23,20 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import DERIVED, H36M17, Layout, convert, layout_named
 from poseact.core.types import Person, Result
 from poseact.inference.window import Sampler
-from poseact.lift_data import fill_missing
-from poseact.lift_files import GAP_FRAMES, STANDS_IN, fill_in_time, followed, seen_enough, to_h36m17
 from poseact.media.video import Frame, VideoReader
 from poseact.models.lifter import Lifter
 from poseact.models.weights import LoadedClassifier
-from poseact.recognition import as_input
-from poseact.spmf import spmf
+from poseact.skeletons.classifier import as_input
+from poseact.skeletons.gaps import fill_missing
+from poseact.skeletons.lift import (
+    GAP_FRAMES,
+    STANDS_IN,
+    fill_in_time,
+    followed,
+    seen_enough,
+    to_h36m17,
+)
+from poseact.skeletons.spmf import spmf
 
 LEAST_SHARE = 0.25
 """Of a window: with fewer frames there is no answer yet."""

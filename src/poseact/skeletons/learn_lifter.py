@@ -1,7 +1,7 @@
 """Training of the two-stream lifter (`models/lifter.py`), and its errors beside two baselines.
 
-    python -m poseact.lifting mocap --root DIR -o RUN        the recipe for two cores
-    python -m poseact.lifting pham --root DIR -o RUN         the paper's, on Human3.6M
+    python -m poseact.skeletons.learn_lifter mocap --root DIR -o RUN        the recipe for two cores
+    python -m poseact.skeletons.learn_lifter pham --root DIR -o RUN         the paper's, on Human3.6M
 
 The streams are trained one after the other, with the same settings, on exact 2D joints and on a
 detector's. What an epoch sees hangs on (seed, stream, epoch) alone, so a run that goes on from its
@@ -28,16 +28,6 @@ from poseact import __version__
 from poseact.core.layouts import H36M17
 from poseact.data.sets import h36m
 from poseact.evaluate.metrics import mpjpe, p_mpjpe
-from poseact.lift_data import (
-    Detector,
-    Pairs,
-    Split,
-    detected,
-    mocap_poses,
-    pairs_from_records,
-    random_views,
-    stretched,
-)
 from poseact.models import weights
 from poseact.models.lifter import (
     Combine,
@@ -47,6 +37,16 @@ from poseact.models.lifter import (
     mirror_2d,
     mirror_3d,
     to_box,
+)
+from poseact.skeletons.gaps import (
+    Detector,
+    Pairs,
+    Split,
+    detected,
+    mocap_poses,
+    pairs_from_records,
+    random_views,
+    stretched,
 )
 from poseact.train.run_folder import Log, RunFolder
 
@@ -352,7 +352,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Train by a recipe (or go on), print the errors on held-out people; the exit status."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = argparse.ArgumentParser(
-        prog="python -m poseact.lifting",
+        prog="python -m poseact.skeletons.learn_lifter",
         description="Train a lifter, then measure it on held-out people.",
         epilog="Any further --setting VALUE replaces one of the recipe's (--epochs 2).",
     )

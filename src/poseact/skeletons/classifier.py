@@ -29,7 +29,7 @@ from poseact.data.sets import msr3d, sbu, skeletons
 from poseact.evaluate.metrics import top1
 from poseact.models.enas import ENASNet
 from poseact.models.layers import channels_last
-from poseact.spmf import (
+from poseact.skeletons.spmf import (
     Augment,
     SPMFConfig,
     augmented,

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from poseact.draw_cells import draw_cells
 from poseact.models.enas import (
     ENASConfig,
     ENASNet,
@@ -31,7 +30,8 @@ from poseact.models.enas import (
 )
 from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.models.layers import channels_last
-from poseact.recognition import (
+from poseact.skeletons.cells import draw_cells
+from poseact.skeletons.classifier import (
     Bank,
     Pictures,
     Split,
@@ -50,7 +50,7 @@ from poseact.recognition import (
     sgd,
     train,
 )
-from poseact.spmf import Augment, SPMFConfig, dataset_bones
+from poseact.skeletons.spmf import Augment, SPMFConfig, dataset_bones
 from poseact.train.run_folder import Log, RunFolder, written_whole
 
 _DERIVING, _RETRAINING = 1_000_000, 2_000_000  # where numbers of epochs never get to

@@ -19,11 +19,11 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import DERIVED, H36M17, Layout
 from poseact.core.types import Person, Result
 from poseact.inference.tracking import identify
-from poseact.keypoint_files import NO_TRACK, Keypoints, read_keypoints
-from poseact.lift_data import fill_missing
 from poseact.models.lifter import Combine, Lifter, lift_with_mirror
 from poseact.models.weights import load_lifter
 from poseact.results.jsonl import Header, ResultsWriter, write_html
+from poseact.skeletons.gaps import fill_missing
+from poseact.skeletons.keypoints import NO_TRACK, Keypoints, read_keypoints
 
 GAP_FRAMES = 10
 """Gaps of so many frames or fewer are bridged: joints are interpolated, people keep their track."""

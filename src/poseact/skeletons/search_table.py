@@ -34,7 +34,7 @@ from poseact.models.enas import (
     read_genotype,
 )
 from poseact.models.temporal import TemporalCNN
-from poseact.recognition import (
+from poseact.skeletons.classifier import (
     Bank,
     Encoding,
     Joints,
@@ -49,7 +49,7 @@ from poseact.recognition import (
     train,
     view_accuracy,
 )
-from poseact.search import Search, SearchConfig, builder
+from poseact.skeletons.search import Search, SearchConfig, builder
 from poseact.train.run_folder import RunFolder, written_whole
 
 PAPER_COPIES = 21
