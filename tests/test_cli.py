@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from conftest import small_spnet
-from poseact.cli import main, parse
+from poseact.cli.app import main, parse
 from poseact.core.types import Result
 from poseact.inference.jobs import find_jobs
 from poseact.inference.predictor import Follower
@@ -292,7 +292,7 @@ def test_ctrl_c_is_the_end_of_a_live_source_and_keeps_what_was_seen(
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys\nfrom poseact.cli import main\nassert main(['predict', '--help']) == 0\n"
+        "import sys\nfrom poseact.cli.app import main\nassert main(['predict', '--help']) == 0\n"
         "print([m for m in ('torch', 'cv2', 'av', 'numba', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

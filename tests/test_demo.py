@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact import demo
+from poseact.cli import demo
 from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.motions import ACTIONS

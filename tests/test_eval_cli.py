@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from poseact import data
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.layouts import COCO17, PA17
 from poseact.core.types import Record
 from poseact.data.dataset import make_sample

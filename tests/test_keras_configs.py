@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.original import zoo
 from poseact.models.original.blueprints import (

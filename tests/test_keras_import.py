@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.models import weights
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.original import zoo

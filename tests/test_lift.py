@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, JHMDB15, MPII16, OPENPOSE25, SBU15, Layout, convert
 from poseact.core.types import Person, Result

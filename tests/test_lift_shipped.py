@@ -10,7 +10,7 @@ import pytest
 
 from experiments import lift_sheet
 from lifter_people import write_mocap
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.layouts import H36M17, OPENPOSE25
 from poseact.evaluate.metrics import mpjpe, p_mpjpe, root_aligned
 from poseact.media.video import read_image

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseact.cli import main, parse
+from poseact.cli.app import main, parse
 from poseact.core.geometry import iou
 from poseact.core.layouts import PA17
 from poseact.core.types import Record

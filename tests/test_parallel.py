@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
 from poseact.data.dataset import Batches, Part, Share

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.layouts import MPII16, layout_named
 from poseact.core.types import Record
 from poseact.data.write import write_mpii, write_penn

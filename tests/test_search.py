@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.layouts import MSR20
 from poseact.core.types import Record
 from poseact.models.enas import OPERATIONS, Genotype, genotype_from_arc, read_genotype

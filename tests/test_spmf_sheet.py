@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.layouts import MSR20
 from poseact.data.sets import skeletons
 from poseact.media.video import read_image

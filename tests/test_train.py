@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from poseact import data
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record
 from poseact.evaluate.views import evaluate

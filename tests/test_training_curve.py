@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.media.video import read_image
 from poseact.results import plot
 from poseact.train.curve import running_mean, training_curve

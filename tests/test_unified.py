@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lifter_people import people
-from poseact.cli import main
+from poseact.cli.app import main
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, MSR20, SBU15, Layout, layout_named
 from poseact.core.types import Person, Result

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from poseact.data_commands import Out
+from poseact.cli.data import Out
 
 
 @dataclass(frozen=True)

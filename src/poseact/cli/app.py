@@ -17,11 +17,11 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, Suppress, arg, subcommand
 
+from poseact.cli.data import Data, Out
+from poseact.cli.lift import Lift
+from poseact.cli.search import Search
+from poseact.cli.unified import UnifiedOptions
 from poseact.core.console import complain, progress
-from poseact.data_commands import Data, Out
-from poseact.lift_command import Lift
-from poseact.search_command import Search
-from poseact.unified_command import UnifiedOptions
 
 EXPECTED = (ValueError, OSError, ImportError)
 """Errors whose message says all that is needed."""
@@ -135,7 +135,7 @@ class Doctor:
     """What is installed, on which device it runs, where the weights are."""
 
     def run(self) -> int:
-        from poseact.doctor import diagnose
+        from poseact.cli.doctor import diagnose
 
         rows = diagnose()
         for what, state in rows:
@@ -148,7 +148,7 @@ class Models:
     """The shipped models, and the weights the authors of the original networks published."""
 
     def run(self) -> int:
-        from poseact.doctor import describe_models
+        from poseact.cli.doctor import describe_models
         from poseact.models.original import zoo
 
         print("\n\n".join(describe_models()) or "no weights are shipped with this installation")
@@ -428,7 +428,7 @@ class Demo:
     """Folder for what it makes."""
 
     def run(self) -> int:
-        from poseact.demo import demo
+        from poseact.cli.demo import demo
 
         demo(self.out)
         return 0

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from poseact.data_commands import Out
+from poseact.cli.data import Out
 
 
 @dataclass(frozen=True)
