@@ -11,9 +11,7 @@ import torch
 from jaxtyping import install_import_hook
 
 # The shapes in the signatures of these rooms are checked at every call of every test.
-install_import_hook(
-    ["poseact.models.layers", "poseact.train.losses", "poseact.models"], "beartype.beartype"
-)
+install_import_hook(["poseact.models", "poseact.train.losses"], "beartype.beartype")
 
 from poseact.models import weights  # noqa: E402
 from poseact.models.spnet import SPNet, SPNetConfig  # noqa: E402
@@ -21,12 +19,13 @@ from poseact.models.spnet import SPNet, SPNetConfig  # noqa: E402
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("POSEACT_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data beside the repository; tests that need it are skipped where it is missing."""
-    folder = Path(os.environ.get("POSEACT_SHARED", ROOT.parent / "shared")) / "data"
+    folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (set POSEACT_SHARED)")
     return folder

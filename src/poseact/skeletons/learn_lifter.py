@@ -1,7 +1,7 @@
 """Training of the two-stream lifter (`models/lifter.py`), and its errors beside two baselines.
 
-    python -m poseact.skeletons.learn_lifter mocap --root DIR -o RUN        the recipe for two cores
-    python -m poseact.skeletons.learn_lifter pham --root DIR -o RUN         the paper's, on Human3.6M
+    python -m poseact.skeletons.learn_lifter mocap --root DIR -o RUN     the recipe for two cores
+    python -m poseact.skeletons.learn_lifter pham --root DIR -o RUN      the paper's, on Human3.6M
 
 The streams are trained one after the other, with the same settings, on exact 2D joints and on a
 detector's. What an epoch sees hangs on (seed, stream, epoch) alone, so a run that goes on from its

@@ -3,7 +3,8 @@
 Source: the released code's loaders and `utils/transform.py`, `utils/bbox.py`. It works with Pillow:
 turn the whole picture on a larger canvas, cut whole pixels, resize, mirror. Here the same is done
 with numpy: a cut or resized picture is Pillow's own, byte for byte, a turned one up to rounding.
-`poseact.core.geometry.warp` does all of it in one step and is what our own networks are trained with.
+`poseact.core.geometry.warp` does all of it in one step and is what our own networks are trained
+with.
 
 The rule for the frames of a clip is `poseact.data.dataset.clip_indices`, the square of a pose
 `square(box_around(xy), margin=BOX_MARGIN)`.

@@ -112,8 +112,8 @@ def test_killed_runs_resume_to_the_same_weights(tiny_config: SPNetConfig, tmp_pa
     out.mkdir()
     (out / "config.json").write_text(loop.to_json(config))
     code = (
-        "import sys, torch; from poseact import train; torch.set_num_threads(1)\n"
-        "train.fit(train.from_json(open(sys.argv[1] + '/config.json').read()), sys.argv[1],"
+        "import sys, torch; from poseact.train import loop; torch.set_num_threads(1)\n"
+        "loop.fit(loop.from_json(open(sys.argv[1] + '/config.json').read()), sys.argv[1],"
         " resume=True, workers=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(out)], stdout=subprocess.DEVNULL)

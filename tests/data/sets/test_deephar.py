@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import ROOT
 from poseact.core.geometry import box_around, crop_matrix, square, transform, warp
 from poseact.data.dataset import clip_indices
 from poseact.data.sets import deephar
 from poseact.evaluate.metrics import mpjpe
 from poseact.train.losses import confidence_bce, deephar_pose_loss, elastic_net, masked_mean
 
-ROOT = Path(__file__).parents[1]
 PARITY = Path(os.environ.get("POSEACT_PARITY", ROOT.parent / "shared/parity/public"))
 FOLDER = PARITY / "functions"
 needs_parity = pytest.mark.skipif(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_jsonl import HEADER, person, results
 
 from poseact.core.layouts import COCO17, H36M17, OPENPOSE25, PA17, convert
 from poseact.core.types import Result
 from poseact.results.formats import write_coco, write_openpose, write_trc
 from poseact.skeletons.keypoints import read_keypoints
-from test_results import HEADER, person, results
 
 
 def test_coco_results_come_back(tmp_path: Path) -> None:

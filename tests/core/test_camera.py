@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import SHARED
 from poseact.core.camera import (
     distort,
     intrinsic_matrix,
@@ -26,7 +24,6 @@ from poseact.core.camera import (
 from poseact.core.geometry import crop_matrix, transform
 from poseact.core.types import Camera
 
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[1] / ".." / "shared"))
 FUNCTIONS = SHARED / "parity/public/functions/functions.npz"
 needs_parity = pytest.mark.skipif(not FUNCTIONS.exists(), reason=f"no parity data at {FUNCTIONS}")
 

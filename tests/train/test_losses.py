@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from conftest import SHARED
 from poseact.train.losses import (
     action_cross_entropy,
     confidence_bce,
@@ -19,7 +17,6 @@ from poseact.train.losses import (
     masked_mean,
 )
 
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[1] / ".." / "shared"))
 FUNCTIONS = SHARED / "parity/public/functions/functions.npz"
 needs_parity = pytest.mark.skipif(not FUNCTIONS.exists(), reason=f"no parity data at {FUNCTIONS}")
 NAN = float("nan")

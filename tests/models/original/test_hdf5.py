@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import SHARED
 from poseact.cli.app import main
 from poseact.models import weights
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
@@ -24,7 +25,6 @@ from poseact.models.spnet import SPNet, SPNetConfig
 
 h5py = pytest.importorskip("h5py", reason="no h5py: pip install poseact[keras]")
 
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 PUBLIC = Path(os.environ.get("POSEACT_PARITY", SHARED / "parity" / "public"))
 
 ARGS = {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from test_stages import CLIPS, RECORDS, STILLS, log, small, squares, trained, turns
 
 from poseact.data.dataset import Part
 from poseact.models import weights
@@ -20,7 +21,6 @@ from poseact.train.config import Mix, Stage, from_json, to_json
 from poseact.train.loop import StageRun
 from poseact.train.objective import Clues, Objective
 from poseact.train.optim import Best
-from test_stages import CLIPS, RECORDS, STILLS, log, small, squares, trained, turns
 
 __all__ = ["squares"]  # the fixture
 

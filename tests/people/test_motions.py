@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from conftest import SHARED
 from poseact.core.layouts import H36M17, LAYOUTS, MPII16, PA17
 from poseact.people import motions, retarget, skeleton
 from poseact.people.draft import Draft, cycle, keys, minimum_jerk
 from poseact.people.motions import ACTIONS, CLEARANCE, perform, perform_sequence, random_poses
 from poseact.people.skeleton import CHANNEL, HIGH, INDEX, LOW, MIRROR, OFFSETS, PARENT, RIG
 
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 FEET = [INDEX[name] for name in ("l_ankle", "l_toe", "r_ankle", "r_toe")]
 STANDING_STILL = ("idle", "squat", "sit_down", "pick_up", "wave", "clap", "lunge", "golf_swing")
 

@@ -13,7 +13,7 @@ from poseact.core.layouts import MSR20
 from poseact.evaluate.metrics import p_mpjpe
 from poseact.models.weights import load_classifier, load_lifter
 from poseact.skeletons.classifier import Take, open_takes
-from test_search import reads, tiny
+from small_search import reads, tiny
 
 __all__ = ["reads"]  # the fixture
 

@@ -1,5 +1,4 @@
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from conftest import ROOT, settled
+from conftest import SHARED, settled
 from poseact.models import multitask, weights
 from poseact.models.layers import SeparableConv, joint_pool, spatial_softmax, window_sum_confidence
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
@@ -101,7 +100,7 @@ def keras_shapes(layers: list[tuple[str, nn.Module]]) -> list[list[int]]:
 
 
 def parity() -> Path:
-    folder = Path(os.environ.get("POSEACT_SHARED", ROOT.parent / "shared")) / "parity"
+    folder = SHARED / "parity"
     if not folder.is_dir():
         pytest.skip(f"no parity data at {folder} (set POSEACT_SHARED)")
     return folder

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import ROOT
 from poseact.cli.app import main
 from poseact.core.layouts import MPII16, layout_named
 from poseact.core.types import Record
@@ -294,8 +295,6 @@ def test_a_rehearsal_knows_cached_stages(
 
 
 # ------------------------------------------------------------------------------- scripts, page
-
-ROOT = Path(__file__).parents[1]
 
 
 def commands(script: Path) -> list[list[str]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import SHARED
 from poseact.cli.app import main
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.original import zoo
@@ -22,7 +22,6 @@ from poseact.models.original.blueprints import (
 from poseact.models.original.hdf5 import Groups, Weight, opened
 from poseact.models.spnet import SPNetConfig
 
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 LAYOUTS = sorted((SHARED / "parity" / "full_layouts").glob("*.json"))
 
 # ------------------------------------------------------------------------------- arguments

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from conftest import SHARED
 from poseact.core.layouts import LSP14, MPII16, PA16
 from poseact.evaluate.metrics import (
     PCKH_JOINTS,
@@ -25,7 +23,6 @@ from poseact.evaluate.metrics import (
     top1,
 )
 
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[1] / ".." / "shared"))
 FUNCTIONS = SHARED / "parity/public/functions/functions.npz"
 needs_parity = pytest.mark.skipif(not FUNCTIONS.exists(), reason=f"no parity data at {FUNCTIONS}")
 

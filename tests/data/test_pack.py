@@ -211,7 +211,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from poseact.data import pack
-from test_data_pack import person
+from test_pack import person
 pack._UNIT_FRAMES = 3
 def slow(done):
     import time

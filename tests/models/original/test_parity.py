@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import SHARED
 from poseact.models.layers import global_max_min, spatial_softmax
 from poseact.models.multitask import Multitask
 from poseact.models.multitask_actions import PoseActions
@@ -24,7 +25,6 @@ from poseact.models.spnet import SPNet
 
 pytest.importorskip("h5py", reason="no h5py: pip install poseact[keras]")
 
-SHARED = Path(os.environ.get("POSEACT_SHARED", Path(__file__).parents[2] / "shared"))
 FOLDER = Path(os.environ.get("POSEACT_PARITY", SHARED / "parity" / "public"))
 CASES = sorted(path.parent for path in FOLDER.glob("*/weights.h5"))
 

@@ -260,7 +260,7 @@ def test_readers_are_asked_for_the_protocols_split(
         asked.append((root, split, options))
         return []
 
-    monkeypatch.setattr(f"poseact.data.{kind}.load", load)
+    monkeypatch.setattr(f"poseact.data.sets.{kind}.load", load)
     with pytest.raises(ValueError, match="no record to score|none of the 0 records"):
         benchmarks.run(file, kind, root=tmp_path, protocol=protocol)
     assert asked == [(tmp_path, "test", expected)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from test_spmf import MAP, rng, walk
 
 from poseact.core.layouts import MSR20, SBU15
 from poseact.skeletons.spmf import (
@@ -17,7 +18,6 @@ from poseact.skeletons.spmf import (
     torso_length,
     turn,
 )
-from test_spmf import MAP, rng, walk
 
 
 class TestAugment:
