@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
-from torch import Tensor
 
 from poseact.core.layouts import Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NO_ACTION = -1
 """`ignore_index`: the class of a sample without an action."""
