@@ -29,6 +29,8 @@ FLOORS: list[set[str]] = [
     {"cli", "web"},
 ]
 HEIGHT = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
+STRANGERS = ("data", "models")
+"""Neither knows the other, though one is on a lower floor."""
 
 # From the ground up again: a file imports from those before it. An `__init__` that is not named
 # here imports nothing.
@@ -135,6 +137,14 @@ def test_imports_point_down(name: str) -> None:
             other.split("/")[0] == name.split("/")[0] or PLACE[other][0] < here[0]
         )
         assert below or (name, other) in KNOWN, f"{name} imports upwards: {other}"
+
+
+def test_models_and_data_do_not_know_each_other() -> None:
+    for name in INSIDE:
+        if name.split("/")[0] in STRANGERS:
+            assert {other.split("/")[0] for other in IMPORTS[name]}.isdisjoint(
+                {*STRANGERS} - {name.split("/")[0]}
+            ), name
 
 
 @pytest.mark.parametrize("name", INSIDE)
