@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import jaxtyping
 import pytest
@@ -131,3 +133,23 @@ def test_signatures_are_checked() -> None:
     """The import hook of conftest.py is at work: a batch of another length is caught."""
     with pytest.raises(jaxtyping.TypeCheckError):
         layers.joint_pool(torch.rand(2, 3, 4, 4), torch.rand(3, 5, 4, 4))
+
+
+def test_a_strided_pointwise_convolution_is_the_usual_one() -> None:
+    conv = layers.ConvSame(3, 4, stride=2)
+    x = torch.randn(2, 3, 7, 8)
+    expected = F.conv2d(x, conv.weight, stride=2)
+    assert torch.allclose(conv(x), expected, atol=1e-6)
+
+
+def test_narrow_networks_do_not_break_the_heap() -> None:
+    """Gradients of strided 1x1 kernels of few channels: in a process that may crash."""
+    code = (
+        "import torch; from poseact.models.layers import ConvSame; torch.set_num_threads(1)\n"
+        "for _ in range(60):\n"
+        "    for c, o in ((1, 1), (3, 2), (4, 4)):\n"
+        "        conv = ConvSame(c, o, stride=2).to(memory_format=torch.channels_last)\n"
+        "        x = torch.randn(4, c, 8, 8).to(memory_format=torch.channels_last)\n"
+        "        conv(x.requires_grad_()).sum().backward()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -323,13 +323,14 @@ class FactorizedReduction(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, tracked: bool) -> None:
         super().__init__()
-        self.even = nn.Conv2d(inputs, outputs - outputs // 2, 1, 2, bias=False)
-        self.odd = nn.Conv2d(inputs, outputs // 2, 1, 2, bias=False)
+        self.even = nn.Conv2d(inputs, outputs - outputs // 2, 1, bias=False)
+        self.odd = nn.Conv2d(inputs, outputs // 2, 1, bias=False)
         self.norm = _norm(outputs, tracked)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        shifted = F.pad(x, (0, 1, 0, 1))[..., 1:, 1:]
-        return self.norm(torch.cat([self.even(x), self.odd(shifted)], 1))
+        # Cells are chosen before the convolutions, not by their stride: see `layers.ConvSame`.
+        odd = F.pad(x, (0, 1, 0, 1))[..., 1::2, 1::2]
+        return self.norm(torch.cat([self.even(x[..., ::2, ::2]), self.odd(odd)], 1))
 
 
 def _fit(
