@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 : "${POSEACT_SHARED:?set it to the folder that holds data/mocap}"
 export OMP_WAIT_POLICY=PASSIVE
 out=${1:-runs/out/lifter}
-python -m poseact.skeletons.learn_lifter mocap --root "$POSEACT_SHARED/data/mocap" -o "$out" --resume
+poseact train lifter mocap --root "$POSEACT_SHARED/data/mocap" -o "$out" --resume
 python - "$out" <<'PYTHON'
 import dataclasses, sys
-from poseact import weights
+from poseact.models import weights
 
 model, card = weights.load_lifter(f"{sys.argv[1]}/weights.safetensors")
 seen = {

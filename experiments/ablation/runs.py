@@ -23,6 +23,7 @@ import torch
 
 from experiments.ablation.arms import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
 from poseact import data
+from poseact.cli.terminal import Terminal
 from poseact.data import pack
 from poseact.evaluate.views import evaluate
 from poseact.models import weights
@@ -59,7 +60,7 @@ def complete(config: Config, out: Path) -> Result:
     whole = not (place / "checkpoint.pt").is_file()
     start_s = time.process_time()
     with (place / "output.txt").open("a") as file, redirect_stdout(file):
-        path = fit(config, place, resume=True, workers=1)
+        path = fit(config, place, resume=True, workers=1, console=Terminal())
     model, card = weights.load(path)
     people = data.load("people", split="test", people=PEOPLE, clips=TEST_CLIPS)
     report = evaluate(model, card, people, name="people", split="test")

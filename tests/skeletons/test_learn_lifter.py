@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lifter_people import NOTHING, random_pairs, write_mocap
+from poseact.cli.app import main
 from poseact.core.layouts import H36M17
 from poseact.models import weights
 from poseact.models.lifter import (
@@ -285,10 +286,10 @@ def test_short_run_from_the_command_line(
     write_mocap(tmp_path)
     short = ["--views", "64", "--epochs", "1", "--batch", "32", "--model.width", "16"]
     where = ["mocap", "--root", str(tmp_path), "-o", str(tmp_path / "run")]
-    assert learn_lifter.main([*where, *short]) == 0
+    assert main(["train", "lifter", *where, *short]) == 0
     said = capsys.readouterr().out
     assert "| both, gt sees exact 2D |" in said and "weights.safetensors" in said
-    assert learn_lifter.main([*where, *short]) == 2
+    assert main(["train", "lifter", *where, *short]) == 2
     assert "holds a run already" in capsys.readouterr().err
 
 

@@ -1,17 +1,13 @@
-"""`poseact doctor` and `poseact models`: what is installed here, and which weights there are."""
+"""`poseact doctor`."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-
-import torch
-
-import poseact
-from poseact.models.weights import SHIPPED, Card, available, read_card
 
 NEEDED = (
     "torch",
@@ -36,8 +32,24 @@ EXTRAS = {
 """Extra of the package -> the module that shows it is there."""
 
 
+@dataclass(frozen=True)
+class Doctor:
+    """What is installed, on which device it runs, where the weights are."""
+
+    def run(self) -> int:
+        rows = diagnose()
+        for what, state in rows:
+            print(f"{what:24}{state}")
+        return 1 if any(state == "MISSING" for _, state in rows) else 0
+
+
 def diagnose() -> list[tuple[str, str]]:
     """(what, state) rows about this installation; a package that is missing says so."""
+    import torch
+
+    import poseact
+    from poseact.models.weights import SHIPPED, available
+
     rows = [
         ("poseact", poseact.__version__),
         ("python", f"{platform.python_version()} ({sys.executable})"),
@@ -64,35 +76,9 @@ def _version(package: str) -> str:
 
 
 def _device() -> str:
+    import torch
+
     if not torch.cuda.is_available():
         return "cpu"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return f"cuda ({', '.join(names)})"
-
-
-def describe_models() -> list[str]:
-    """A paragraph for each shipped model: size, what it reads and gives, actions, file."""
-    texts = []
-    for name, path in available().items():
-        card = read_card(path)
-        lines = [
-            f"{name}  {path.stat().st_size / 2**20:.1f} MiB, {card.architecture}, {_reads(card)}",
-            *(f"  {len(names)} actions: {', '.join(names)}" for names in card.labels),
-            *([f"  clips of {card.frames} frames at {card.fps:g} a second"] if card.labels else []),
-            f"  {path}",
-        ]
-        texts.append("\n".join(lines))
-    return texts
-
-
-def _reads(card: Card) -> str:
-    height, width = card.size
-    if card.architecture == "lifter":
-        return (
-            f"2D joints to 3D, layout {card.layout}, scaled to the {card.config['normalisation']}"
-        )
-    if card.architecture == "enas":
-        dims, persons = 2 if card.config["flat"] else 3, card.config["persons"]
-        who = "one person" if persons == 1 else f"{persons} persons"
-        return f"{dims}D skeletons of {who} as pictures of {width} px, layout {card.layout}"
-    return f"{width}x{height} px, {card.config.get('dim', 2)}D, layout {card.layout}"

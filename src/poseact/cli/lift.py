@@ -1,4 +1,4 @@
-"""`poseact lift`: what the command line asks of `lift_files`."""
+"""`poseact lift`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from poseact.cli.data import Out
+from poseact.cli.options import Out
 
 
 @dataclass(frozen=True)

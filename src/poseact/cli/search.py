@@ -1,4 +1,4 @@
-"""The command `poseact search`. Heavy imports are inside, as in `cli`."""
+"""`poseact search`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from poseact.cli.data import Out
+from poseact.cli.options import Out
+from poseact.cli.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Search:
             validation=self.validation,
             pictures=replace(config.pictures, augment=augment),
         )
-        found = search(config, self.out, resume=self.resume)
+        terminal = Terminal()
+        found = search(config, self.out, resume=self.resume, console=terminal)
         print(found.genotype.to_json())
         table = compare(
             config,
@@ -87,6 +89,7 @@ class Search:
             controls=self.controls,
             control_seeds=self.control_seeds,
             copies=PAPER_COPIES if self.paper_style_eval else 0,
+            console=terminal,
         )
         print(table.text())
         return 0

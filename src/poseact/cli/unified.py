@@ -1,4 +1,4 @@
-"""The options of `poseact predict --model unified`. Heavy imports are inside, as in `cli`."""
+"""The options of `poseact predict --model unified`."""
 
 from __future__ import annotations
 

@@ -1,45 +1,44 @@
-"""What the commands say on the terminal: one-line errors, and bars with rate and time left."""
+"""Where code that works for long says how far it is: the caller hands in a console.
+
+No package but the command line prints. What runs for long says lines and counts steps to the
+`Console` it was given; that of the command line is a terminal, and without one all is `SILENT`.
+"""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 
-def complain(error: object) -> None:
-    """One line on stderr."""
-    print("poseact:", " ".join(str(error).split()), file=sys.stderr)
+class Console(Protocol):
+    """What the user is told while something runs."""
+
+    def say(self, line: str) -> None:
+        """A line of output, at once."""
+
+    def warn(self, line: str) -> None:
+        """A line beside the output, at once."""
+
+    def bar(
+        self, title: str, total: int, *, unit: str = "frames"
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """While entered: call what it gives with the number of steps done since the last call."""
+        ...
 
 
-def progress() -> Progress:
-    """Bars with rate and time left, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
+class Silent:
+    """A console that says nothing."""
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:.1f} frames/s")
+    def say(self, line: str) -> None: ...
 
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    def warn(self, line: str) -> None: ...
+
+    @contextmanager
+    def bar(
+        self, title: str, total: int, *, unit: str = "frames"
+    ) -> Iterator[Callable[[int], None]]:
+        yield lambda steps: None
+
+
+SILENT = Silent()

@@ -14,13 +14,13 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from poseact.core.console import SILENT, Console
 from poseact.core.geometry import box_around
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Camera, Record
@@ -40,6 +40,7 @@ def load(
     workers: int = 1,
     start: int = 0,
     shard: int = SHARD,
+    console: Console = SILENT,
 ) -> list[Record]:
     """Clips start, ..., start + count - 1 of the configuration as records, rendered if need be.
 
@@ -59,7 +60,7 @@ def load(
     shards = _shards(start, start + count, shard)
     missing = [span for span in shards if not _files(pool, span)[1].is_file()]
     if missing:
-        _render(config, pool, missing, workers)
+        _render(config, pool, missing, workers, console)
     layout = layout_named(config.layout)
     return [record for span in shards for record in _read(pool, span, layout)]
 
@@ -111,9 +112,15 @@ def _files(pool: Path, span: tuple[int, int]) -> tuple[Path, Path]:
     return pool / f"{stem}.frames.npy", pool / f"{stem}.labels.npz"
 
 
-def _render(config: PeopleConfig, pool: Path, spans: list[tuple[int, int]], workers: int) -> None:
+def _render(
+    config: PeopleConfig,
+    pool: Path,
+    spans: list[tuple[int, int]],
+    workers: int,
+    console: Console,
+) -> None:
     clips = sum(b - a for a, b in spans)
-    with _progress(f"rendering {clips} clips of people", clips) as advance:
+    with console.bar(f"rendering {clips} clips of people", clips, unit="clips") as advance:
         if workers == 1:
             for span in spans:
                 _write_shard(config, pool, span, advance)
@@ -226,36 +233,6 @@ def _head_size(xyz: np.ndarray, intrinsics: np.ndarray, layout: Layout) -> np.nd
     head, neck = xyz[:, layout.index("head")], xyz[:, layout.index("neck")]
     focal = np.sqrt(np.abs(np.linalg.det(intrinsics[:, :2, :2])))  # px
     return np.linalg.norm(head - neck, axis=-1) * focal / head[:, 2]
-
-
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr with rate and time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=total, rate="")
-
-        def advance(clips: int) -> None:
-            progress.advance(task, clips)
-            speed = progress.tasks[0].speed
-            progress.update(task, rate="" if speed is None else f"{speed:.1f} clips/s")
-
-        yield advance
 
 
 def _one_thread() -> None:

@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 from scipy.io import savemat
 
+from poseact.core.console import SILENT, Console
 from poseact.core.geometry import box_around
 from poseact.core.layouts import MPII16, PENN13, convert
 from poseact.core.types import NO_ACTION, Record
@@ -54,6 +55,7 @@ def write_people(
     people: PeopleConfig,
     *,
     workers: int = 1,
+    console: Console = SILENT,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Rendered people in one of `FORMS`: so many `clips` of each split train, val, test.
@@ -73,7 +75,9 @@ def write_people(
         people = replace(people, actions=known)
     wanted = {s: n for s, n in clips.items() if n and not (form == "mpii" and s == "test")}
     splits = {
-        split: synthetic.load(replace(people, split=cast(Any, split)), count, workers=workers)
+        split: synthetic.load(
+            replace(people, split=cast(Any, split)), count, workers=workers, console=console
+        )
         for split, count in wanted.items()
     }
     if form == "mpii":

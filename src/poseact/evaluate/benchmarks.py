@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from poseact import data
+from poseact.core.console import SILENT, Console
 from poseact.core.layouts import PA17, PA20, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import deephar, folder
@@ -188,6 +189,7 @@ def run(
     preset: Preset = "standard",
     boxes: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    console: Console = SILENT,
 ) -> Scores | Report:
     """Load weights and a data set and score them; what `poseact eval` calls.
 
@@ -204,7 +206,7 @@ def run(
     if block is not None:
         model = model.cut(*block)
     if kind == "people":
-        records = _people(card, split, PEOPLE_CLIPS if limit is None else limit, preset)
+        records = _people(card, split, PEOPLE_CLIPS if limit is None else limit, preset, console)
     else:
         records = _read(kind, benchmark, card, root, split, boxes)[:limit]
     arguments |= _from_root(kind, root, split)
@@ -215,12 +217,15 @@ def run(
     return replace(found, data=kind, protocol=protocol, split=split, block=here)
 
 
-def _people(card: Card, split: str, clips: int, preset: Preset) -> Sequence[Record]:
+def _people(
+    card: Card, split: str, clips: int, preset: Preset, console: Console
+) -> Sequence[Record]:
     height, width = card.size
     config = PeopleConfig(
         preset=preset, frames=card.frames, fps=card.fps, height=height, width=width
     )
-    return data.load("people", split=split, people=config, clips=clips)[:clips]
+    records = data.load("people", split=split, people=config, clips=clips, console=console)
+    return records[:clips]
 
 
 def _read(

@@ -1,7 +1,7 @@
 """Training of the two-stream lifter (`models/lifter.py`), and its errors beside two baselines.
 
-    python -m poseact.skeletons.learn_lifter mocap --root DIR -o RUN     the recipe for two cores
-    python -m poseact.skeletons.learn_lifter pham --root DIR -o RUN      the paper's, on Human3.6M
+    poseact train lifter mocap --root DIR -o RUN     the recipe for two cores
+    poseact train lifter pham --root DIR -o RUN      the paper's, on Human3.6M
 
 The streams are trained one after the other, with the same settings, on exact 2D joints and on a
 detector's. What an epoch sees hangs on (seed, stream, epoch) alone, so a run that goes on from its
@@ -10,12 +10,9 @@ checkpoint ends with the weights of one that was never stopped.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from poseact import __version__
+from poseact.core.console import SILENT, Console
 from poseact.core.layouts import H36M17
 from poseact.data.sets import h36m
 from poseact.evaluate.metrics import mpjpe, p_mpjpe
@@ -163,13 +161,15 @@ def held_out(recipe: Recipe, root: Path, split: Split = "test") -> tuple[Pairs, 
 # ------------------------------------------------------------------------------------ training
 
 
-def fit(recipe: Recipe, root: Path, out: Path, *, resume: bool = False) -> Path:
+def fit(
+    recipe: Recipe, root: Path, out: Path, *, resume: bool = False, console: Console = SILENT
+) -> Path:
     """Train both streams in the folder `out`; the file with the weights.
 
     resume goes on from the folder's checkpoint. ValueError if it holds a run and `resume` is off,
     or if it holds another one; what the readers of `root` raise.
     """
-    folder = RunFolder(out)
+    folder = RunFolder(out, console=console)
     folder.claim(json.dumps(dataclasses.asdict(recipe), indent=1), resume=resume)
     source = Source(recipe, root)
     with torch.random.fork_rng(devices=[]):
@@ -346,35 +346,3 @@ def report(recipe: Recipe, root: Path, lifter: Lifter, split: Split = "test") ->
     """The table on the people of a split; the baselines know the poses of the first epoch."""
     exact, found = held_out(recipe, root, split)
     return table(evaluate(lifter, Source(recipe, root).epoch("gt", 0), exact, found))
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Train by a recipe (or go on), print the errors on held-out people; the exit status."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    parser = argparse.ArgumentParser(
-        prog="python -m poseact.skeletons.learn_lifter",
-        description="Train a lifter, then measure it on held-out people.",
-        epilog="Any further --setting VALUE replaces one of the recipe's (--epochs 2).",
-    )
-    parser.add_argument("recipe", choices=RECIPES)
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from its checkpoint")
-    known, rest = parser.parse_known_args(args)
-    recipe = RECIPES[known.recipe]
-    if rest:
-        import tyro
-
-        recipe = tyro.cli(Recipe, default=recipe, args=rest, prog=parser.prog)
-    try:
-        path = fit(recipe, known.root, known.out, resume=known.resume)
-        lines = report(recipe, known.root, weights.load_lifter(path).model)
-    except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    print(f"{path}\n{lines}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

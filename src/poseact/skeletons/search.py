@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from poseact.core.console import SILENT, Console
 from poseact.models.enas import (
     ENASConfig,
     ENASNet,
@@ -225,13 +226,15 @@ class Found(NamedTuple):
     candidates: list[Candidate]
 
 
-def search(config: SearchConfig, out: str | Path, *, resume: bool = False) -> Found:
+def search(
+    config: SearchConfig, out: str | Path, *, resume: bool = False, console: Console = SILENT
+) -> Found:
     """Search in the folder `out`: genotype.json, candidates.json, cells.png, log.jsonl.
 
     resume goes on from the folder's checkpoint and ends as if it had not been stopped. ValueError
     if the folder holds another run, or one and `resume` is off; what `open_takes` raises.
     """
-    folder = RunFolder(Path(out))
+    folder = RunFolder(Path(out), console=console)
     folder.claim(json.dumps(dataclasses.asdict(config), indent=1), resume=resume)
     training = config.open("train")
     classes = class_count(training)
@@ -248,6 +251,7 @@ def search(config: SearchConfig, out: str | Path, *, resume: bool = False) -> Fo
         folder.save_checkpoint(run.state())
     while len(run.alone) < min(config.retrain, len(run.candidates)):
         run.retrain()
+        console.say(f"candidate {len(run.alone)}: {run.alone[-1]:.1%} of validation, trained alone")
         folder.save_checkpoint(run.state())
     found = run.found()
     _write(folder.path, found)
@@ -380,7 +384,6 @@ class Search:
         build = builder(self.config, genotype, self.classes)
         model = train(build, self.bank, self.config.final, seed=self.config.seed + _RETRAINING)
         self.alone.append(accuracy(model, self.validation))
-        print(f"candidate {n + 1}: {self.alone[-1]:.1%} of validation, trained alone", flush=True)
 
     def found(self) -> Found:
         """The best of the retrained; of equals the one that shared weights rate higher."""

@@ -21,6 +21,7 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
+from poseact.core.console import SILENT, Console
 from poseact.data.sets import sbu
 from poseact.evaluate.metrics import top1
 from poseact.models import weights
@@ -155,6 +156,7 @@ def compare(
     controls: Sequence[Control] = CONTROLS,
     control_seeds: int | None = None,
     copies: int = 0,
+    console: Console = SILENT,
 ) -> Table:
     """Train on all training subjects and test on the others; table.json and table.csv in `out`.
 
@@ -183,7 +185,12 @@ def compare(
         count = seeds if entry.name == SEARCHED else control_seeds or seeds
         if entry.name == DENSENET:
             count = 1  # thirty times the work of a searched network
-        scores = [tested.score(entry, fitted, seed, copies) for seed in range(count)]
+        scores = []
+        for seed in range(count):
+            known = len(tested.table["scores"])
+            scores.append(tested.score(entry, fitted, seed, copies))
+            if len(tested.table["scores"]) > known:
+                console.say(f"{entry.name}, seed {seed}: {scores[-1].accuracy:.1%}")
         rows.append(
             Row(
                 entry.name,
@@ -299,7 +306,6 @@ class _Tested:
             self.table["scores"][key] = found._asdict()
             with written_whole(self.path) as temporary:
                 temporary.write_text(json.dumps(self.table))
-            print(f"{entry.name}, seed {seed}: {found.accuracy:.1%}", flush=True)
         return _Score(**self.table["scores"][key])
 
 

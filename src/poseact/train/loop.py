@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
 from poseact import data
+from poseact.core.console import SILENT, Console
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record, Sample
 from poseact.data.dataset import Part, Share, loader, make_sample
@@ -81,6 +82,7 @@ def fit(
     resume: bool = False,
     workers: int = 2,
     tensorboard: bool = False,
+    console: Console = SILENT,
 ) -> Path:
     """Train and return the path of the weights. `workers` render people that are not in the cache.
 
@@ -88,10 +90,10 @@ def fit(
     checkpoint (from the start if it has none), perhaps on other machines. Losses that are not
     finite (FloatingPointError), memory that is used up (MemoryError) and Ctrl-C or SIGTERM
     (`Stopped`, after the step) end the run, which stays resumable. tensorboard: the numbers of
-    log.jsonl also go into the folder `tensorboard`.
+    log.jsonl also go into the folder `tensorboard`. console: gets the lines of the log.
     """
     fabric = open_fabric(config)
-    folder = RunFolder(Path(out), writes=fabric.is_global_zero)
+    folder = RunFolder(Path(out), writes=fabric.is_global_zero, console=console)
     folder.claim(_note(config, folder.path), resume=resume)
     state = folder.read_checkpoint() if resume else None
     done = 0 if state is None else int(state["step"])
@@ -137,7 +139,9 @@ def _note(config: Config, path: Path) -> str:
 # ------------------------------------------------------------------------------- data
 
 
-def open_parts(mixes: Sequence[Mix], margin: float, workers: int) -> list[Part]:
+def open_parts(
+    mixes: Sequence[Mix], margin: float, workers: int, *, console: Console = SILENT
+) -> list[Part]:
     """The parts with their records; what several parts share is read once.
 
     FileNotFoundError names the part, and where its data was looked for.
@@ -145,7 +149,7 @@ def open_parts(mixes: Sequence[Mix], margin: float, workers: int) -> list[Part]:
     read: dict[str, list[Record]] = {}
     for mix in mixes:
         if _source(mix) not in read:
-            read[_source(mix)] = _records(mix, workers)
+            read[_source(mix)] = _records(mix, workers, console)
     return [
         Part(
             name=mix.name,
@@ -164,11 +168,17 @@ def _source(mix: Mix) -> str:
     return repr((mix.kind, mix.root, mix.split, mix.options, mix.people, mix.clips))
 
 
-def _records(mix: Mix, workers: int) -> list[Record]:
+def _records(mix: Mix, workers: int, console: Console) -> list[Record]:
     root = None if mix.root is None else _folder(mix, mix.root)
     if not mix.options:
         return data.load(
-            mix.kind, root, split=mix.split, people=mix.people, clips=mix.clips, workers=workers
+            mix.kind,
+            root,
+            split=mix.split,
+            people=mix.people,
+            clips=mix.clips,
+            workers=workers,
+            console=console,
         )
     if mix.kind not in data.READERS or root is None:
         raise ValueError(f"part {mix.name}: options are for a reader of files with a root")
@@ -253,7 +263,7 @@ class StageRun:
     ) -> Turns:
         config = self.config
         with self.fabric.rank_zero_first(local=True):  # people are rendered once
-            parts = open_parts(mixes, config.margin, workers)
+            parts = open_parts(mixes, config.margin, workers, console=self.folder.console)
         if on_device:
             for part in parts:
                 check_augment(part.name, part.augment)
@@ -274,7 +284,7 @@ class StageRun:
         log = Log(self.folder, first + done, config.steps, board=board)
         checks = stage.validation or stage.schedule == "plateau"
         saved_s = time.monotonic()
-        with Interrupts() as interrupts:
+        with Interrupts(self.folder.console) as interrupts:
             for step, batch in enumerate(self.steps(done), start=done):
                 log.add(self._attempt(batch, step))
                 total = first + step + 1
@@ -335,8 +345,8 @@ class StageRun:
             clues.append(tuple(clue.unflatten(0, shape).half() for clue in out.clues))
             action.append(sample["action"])
             if len(clues) % 50 == 0 and self.folder.writes:
-                print(
-                    f"looked at {len(clues) * part.count} of {len(part.records)} clips", flush=True
+                self.folder.console.say(
+                    f"clues of {len(clues) * part.count} of {len(part.records)} clips are computed"
                 )
         table = tuple(torch.cat(column).clone() for column in zip(*clues))
         target = torch.cat(action)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch.optim.swa_utils import AveragedModel
 
+from poseact.core.console import SILENT, Console
 from poseact.media.video import write_image
 from poseact.models.layers import channels_last
 from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
@@ -29,7 +30,14 @@ DIVERGED = 4.0
 """A smoothed loss of so many times the lowest one ends the sweep."""
 
 
-def find_lr(config: Config, out: str | Path, *, steps: int = 100, workers: int = 2) -> float:
+def find_lr(
+    config: Config,
+    out: str | Path,
+    *,
+    steps: int = 100,
+    workers: int = 2,
+    console: Console = SILENT,
+) -> float:
     """Sweep the first stage's rate from 1e-7 up to 1 in `steps` steps; the rate to begin with.
 
     It is where the loss falls fastest (Smith 2017, "Cyclical Learning Rates for Training Neural
@@ -45,7 +53,7 @@ def find_lr(config: Config, out: str | Path, *, steps: int = 100, workers: int =
     fabric = open_fabric(config)
     model = start(config)
     average = AveragedModel(model, multi_avg_fn=moving_average(0.0), use_buffers=True)
-    folder = RunFolder(out, writes=False)
+    folder = RunFolder(out, writes=False, console=console)
     objective = Objective(channels_last(model))
     run = StageRun(config, 0, objective, average.to(fabric.device), fabric, folder, workers)
     run.begin()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils import _pytree
 
+from poseact.core.console import SILENT, Console
 from poseact.models.weights import Network, network
 from poseact.train.config import Config
 
@@ -224,7 +224,8 @@ def _leaves(loss: Tensor) -> Iterable[Tensor]:
 class Interrupts:
     """While entered, Ctrl-C or SIGTERM only ask for an end; asked again they act as always."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console = SILENT) -> None:
+        self.console = console
         self.asked = False
         self.before: dict[int, Any] = {}
 
@@ -241,7 +242,7 @@ class Interrupts:
     def _ask(self, *_: object) -> None:
         self.asked = True
         self.__exit__()
-        print("finishing this step; once more stops at once", file=sys.stderr, flush=True)
+        self.console.warn("finishing this step; once more stops at once")
 
 
 def anywhere(fabric: Any, *found: bool) -> list[bool]:

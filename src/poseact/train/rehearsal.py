@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from poseact.core.console import SILENT, Console
 from poseact.core.layouts import layout_named
 from poseact.data.dataset import evaluation_batches
 from poseact.models import weights
@@ -22,15 +23,15 @@ _STEPS = 2
 _SAMPLES = 2
 
 
-def dev_run(config: Config, out: Path) -> Iterator[str]:
-    """Two steps of every stage (training says a line of each), evaluation, the weights reloaded.
+def dev_run(config: Config, out: Path, *, console: Console = SILENT) -> Iterator[str]:
+    """Two steps of every stage (the console gets a line of each), evaluation, the weights reloaded.
 
     Batches have two samples of each part, and there are four rendered clips. Afterwards `out` is
     the folder of that small run. RuntimeError if the weights file does not answer as the network in
     the checkpoint.
     """
     config = shortened(config)
-    path = fit(config, out, workers=1)
+    path = fit(config, out, workers=1, console=console)
     model, card = weights.load(path)
     mix = config.stages[-1].mix[0]
     part = open_parts([mix], config.margin, 1)[0]

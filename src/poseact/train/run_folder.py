@@ -19,12 +19,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from poseact.core.console import SILENT, Console
+
 
 class RunFolder:
-    """Files of one run. `writes` is False in all processes of a parallel run but the first."""
+    """Files of one run, and the console that hears of its progress.
 
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
-        self.path, self.writes = path, writes
+    `writes` is False in all processes of a parallel run but the first.
+    """
+
+    def __init__(self, path: Path, *, writes: bool = True, console: Console = SILENT) -> None:
+        self.path, self.writes, self.console = path, writes, console
 
     def claim(self, config_json: str, *, resume: bool) -> None:
         """Write config.json, or make sure the folder holds this very run.
@@ -80,13 +85,13 @@ def open_board(path: Path, step: int) -> Any:
 
 
 class Log:
-    """Means of the losses since the last line, to log.jsonl, to the screen and to a `board`."""
+    """Means of the losses since the last line, to log.jsonl, the folder's console and a `board`."""
 
     def __init__(
         self, folder: RunFolder, step: int, total: int, *, board: Any | None = None
     ) -> None:
         self.path, self.writes, self.total = folder.path / "log.jsonl", folder.writes, total
-        self.board = board
+        self.board, self.console = board, folder.console
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.start_s, self.start_step = time.monotonic(), step
@@ -102,7 +107,7 @@ class Log:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def write(self, step: int, stage: str, lr: float) -> None:
-        """One line with the means since the last one, and on the screen the time left."""
+        """One line with the means since the last one, and on the console the time left."""
         means = {name: round(float(s) / self.counts[name], 6) for name, s in self.sums.items()}
         self.sums, self.counts = {}, {}
         if not self.writes:
@@ -119,7 +124,6 @@ class Log:
             self.board.flush()
         left_min = (self.total - step) / max(rate, 1e-9) / 60
         text = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-        print(
-            f"{stage} {step}/{self.total}  {text}  {rate:.2f} steps/s  {left_min:.1f} min left",
-            flush=True,
+        self.console.say(
+            f"{stage} {step}/{self.total}  {text}  {rate:.2f} steps/s  {left_min:.1f} min left"
         )

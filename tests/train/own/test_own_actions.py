@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from poseact.cli.app import main, parse
+from poseact.core.console import Silent
 from poseact.core.geometry import iou
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
@@ -40,6 +41,17 @@ from poseact.train.own.actions import (
     with_new_heads,
 )
 from poseact.train.own.clips import Clip, divide, find_boxes, load_clips
+
+
+class Lines(Silent):
+    """A console that keeps what is said."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
 
 LABELS = ("jumping_jack", "squat", "wave")
 FPS = 12.0
@@ -133,7 +145,7 @@ class TestDivide:
         film(mine / "val" / "nod" / "d.mp4", 10)
         lines: list[str] = []
         clips = load_clips(mine, fps=25)
-        train, held_out = divide(mine, clips, ("clap", "nod"), tell=lines.append)
+        train, held_out = divide(mine, clips, ("clap", "nod"), console=Lines(lines))
         assert [c.name for c in held_out] == ["test/clap/c.mp4", "test/nod/c.mp4"]
         assert len(train) == 4 and all(c.fps == 10 for c in train)
         assert lines == ["few clips to learn from: clap 2, nod 2; 10 or more of a class are better"]
@@ -171,7 +183,9 @@ def test_boxes_are_kept_found_and_corrected(
     given.write_text("clip,x0,y0,x1,y1\ntrain/clap/a.mp4,5,6,7,8\n")
     path, lines = tmp_path / "boxes.csv", []
     predictor = Predictor("spnet-s")
-    unseen = find_boxes(predictor, load_clips(mine, fps=25, boxes=given), path, tell=lines.append)
+    unseen = find_boxes(
+        predictor, load_clips(mine, fps=25, boxes=given), path, console=Lines(lines)
+    )
     assert unseen == ["train/nod/b.mp4"] and unseen[0] in lines[1]
     assert len(sought) == 5 and "train/clap/a.mp4" not in sought
     found = {c.name: c.record.box for c in load_clips(mine, fps=25, boxes=path)}
@@ -182,7 +196,7 @@ def test_boxes_are_kept_found_and_corrected(
     path.write_text(path.read_text().replace("train/clap/b.mp4,0,1.0", "train/clap/b.mp4,0,9.0"))
     (mine / "test" / "clap" / "c.mp4").unlink()
     sought.clear()
-    find_boxes(predictor, load_clips(mine, fps=25), path, tell=lines.append)
+    find_boxes(predictor, load_clips(mine, fps=25), path, console=Lines(lines))
     assert sought == ["train/nod/b.mp4"]
     found = {c.name: c.record.box for c in load_clips(mine, fps=25, boxes=path)}
     b = found["train/clap/b.mp4"]
@@ -315,16 +329,16 @@ def test_again_is_the_same_and_elsewhere_is_refused(mine: Path, base: Path, tmp_
     ))  # fmt: skip
     settings = Settings(str(mine), weights=str(base), boxes=str(given), passes=2, steps=4)
     run, lines = tmp_path / "run", []
-    train_actions(settings, run, tell=lines.append)
+    train_actions(settings, run, console=Lines(lines))
     first = (run / "weights.safetensors").read_bytes()
-    report = train_actions(replace(settings, boxes=None), run, tell=lines.append)
+    report = train_actions(replace(settings, boxes=None), run, console=Lines(lines))
     assert (run / "weights.safetensors").read_bytes() == first
     assert report.trained == (2, 2) and report.names == ("test/clap/c.mp4", "test/nod/c.mp4")
-    train_actions(replace(settings, seed=1), run, tell=lines.append)
+    train_actions(replace(settings, seed=1), run, console=Lines(lines))
     assert (run / "weights.safetensors").read_bytes() != first
     mine.rename(tmp_path / "other")
     with pytest.raises(ValueError, match="holds another run"):
-        train_actions(replace(settings, root=str(tmp_path / "other")), run, tell=lines.append)
+        train_actions(replace(settings, root=str(tmp_path / "other")), run, console=Lines(lines))
 
 
 # ------------------------------------------------------------------------------- real learning
@@ -375,7 +389,7 @@ def test_three_classes_of_rendered_people(
     given.write_text("clip,x0,y0,x1,y1\n" + "".join(rows))
     run, lines = tmp_path / "run", []
     settings = Settings(str(root), boxes=str(given), passes=3, steps=40)
-    report = train_actions(settings, run, tell=lines.append)
+    report = train_actions(settings, run, console=Lines(lines))
     assert report.labels == LABELS and report.trained == (5, 5, 5) and report.unseen == ()
     assert len(report.truth) == 9 and report.accuracy >= 7 / 9  # chance is 1 / 3
 

@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from poseact import __version__
-from poseact.core.console import progress
+from poseact.core.console import SILENT, Console
 from poseact.core.geometry import square, union, warp
 from poseact.data.augment import MILD, Draw
 from poseact.data.sets import folder
@@ -80,7 +80,7 @@ def train_actions(
     out: str | Path,
     *,
     device: str | None = None,
-    tell: Callable[[str], None] = print,
+    console: Console = SILENT,
 ) -> Report:
     """Find the person in every clip, learn the heads, and measure them once on held-out clips.
 
@@ -89,7 +89,7 @@ def train_actions(
     hand perhaps, and learns anew. Held out are the clips of test/ (without it val/); without such
     folders, those that the reader puts into test or val by their names. Nothing is chosen on them.
 
-    tell: gets lines for the user. Raises ValueError or FileNotFoundError for a folder, a video, a
+    console: gets lines and bars. Raises ValueError or FileNotFoundError for a folder, a video, a
     boxes file or weights that cannot be used, and for an `out` that holds another run.
     """
     started_s = time.monotonic()
@@ -97,22 +97,21 @@ def train_actions(
     base = Predictor(settings.weights, device=device, smooth=False)
     if not base.labels:
         raise ValueError(f"{settings.weights} has no action heads; start from weights that have")
-    clips = load_clips(settings.root, fps=settings.fps, boxes=settings.boxes, tell=tell)
+    clips = load_clips(settings.root, fps=settings.fps, boxes=settings.boxes, console=console)
     labels = folder.classes(settings.root)
-    train, held_out = divide(settings.root, clips, labels, tell=tell)
+    train, held_out = divide(settings.root, clips, labels, console=console)
     _claim(out, settings)
-    unseen = find_boxes(base, train + held_out, out / "boxes.csv", tell=tell)
-    found = load_clips(
-        settings.root, fps=settings.fps, boxes=out / "boxes.csv", tell=lambda _: None
-    )
+    unseen = find_boxes(base, train + held_out, out / "boxes.csv", console=console)
+    found = load_clips(settings.root, fps=settings.fps, boxes=out / "boxes.csv")
     boxed = {c.name: c for c in found}
     train, held_out = ([boxed[c.name] for c in part] for part in (train, held_out))
 
     mirror = settings.mirror and not sided(labels)
     if settings.mirror and not mirror:
-        tell("the classes speak of left and right, so clips are not mirrored")
-    clues = look_at(base, train, replace(settings, mirror=mirror))
-    model = learn(with_new_heads(base.model, len(labels), seed=settings.seed), clues, settings)
+        console.say("the classes speak of left and right, so clips are not mirrored")
+    clues = clues_of(base, train, replace(settings, mirror=mirror), console=console)
+    heads = with_new_heads(base.model, len(labels), seed=settings.seed)
+    model = learn(heads, clues, settings, console=console)
     card = replace(
         base.card,
         config=dataclasses.asdict(model.config),
@@ -123,7 +122,7 @@ def train_actions(
         },
     )
     path = weights.save(out / "weights.safetensors", model, card)
-    answers = ask(Predictor(path, device=device), held_out)
+    answers = ask(Predictor(path, device=device), held_out, console=console)
     report = Report(
         labels=labels,
         trained=tuple(Counter(c.action for c in train)[k] for k in range(len(labels))),
@@ -205,7 +204,9 @@ def _clues(model: Network, frames: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.cat(column) for column in zip(*parts))
 
 
-def look_at(base: Predictor, clips: Sequence[Clip], settings: Settings) -> Clues:
+def clues_of(
+    base: Predictor, clips: Sequence[Clip], settings: Settings, *, console: Console = SILENT
+) -> Clues:
     """Clues of augmented windows of all clips: `passes` of each, more of long ones, spread evenly.
 
     The windows of the n-th clip hang on the seed and n alone.
@@ -213,8 +214,8 @@ def look_at(base: Predictor, clips: Sequence[Clip], settings: Settings) -> Clues
     card = base.card
     augment = MILD if settings.mirror else replace(MILD, flip=0.0)
     found, action = [], []
-    with progress() as bars:
-        task = bars.add_task("looking at clips", total=len(clips) * settings.passes * card.frames)
+    total = len(clips) * settings.passes * card.frames
+    with console.bar("computing clues", total) as advance:
         for n, clip in enumerate(clips):
             rng = np.random.default_rng(np.random.SeedSequence([settings.seed, n]))
             room_s = clip.room_s(card)
@@ -225,7 +226,7 @@ def look_at(base: Predictor, clips: Sequence[Clip], settings: Settings) -> Clues
             draws = [augment.draw(rng) for _ in windows]
             found.append(_clues(base.model, crops(clip, windows, card, draws)))
             action += [clip.action] * count
-            bars.advance(task, settings.passes * card.frames)
+            advance(settings.passes * card.frames)
     table = tuple(torch.cat(column).clone() for column in zip(*found))
     return Clues(table, torch.tensor(action, device=table[0].device))
 
@@ -245,7 +246,9 @@ def with_new_heads(model: Network, classes: int, *, seed: int = 0) -> Network:
     return channels_last(changed).eval()
 
 
-def learn(model: Network, clues: Clues, settings: Settings) -> Network:
+def learn(
+    model: Network, clues: Clues, settings: Settings, *, console: Console = SILENT
+) -> Network:
     """Train the heads on clues, all classes equally often.
 
     Batch normalisation keeps the statistics of the base model: a few clips would give poor ones.
@@ -261,8 +264,8 @@ def learn(model: Network, clues: Clues, settings: Settings) -> Network:
     target = clues.action.cpu().numpy()
     share = 1 / np.bincount(target)[target]
     share /= share.sum()
-    with progress() as bars:
-        for _ in bars.track(range(settings.steps), description="learning"):
+    with console.bar("learning", settings.steps, unit="steps") as advance:
+        for _ in range(settings.steps):
             rows = torch.from_numpy(rng.choice(len(target), BATCH, p=share)).to(clues.action.device)
             blocks = model.actions(tuple(clue[rows].float() for clue in clues.clues))
             parts = [action_cross_entropy(sets[0], clues.action[rows]) for sets in blocks]
@@ -271,16 +274,17 @@ def learn(model: Network, clues: Clues, settings: Settings) -> Network:
             torch.nn.utils.clip_grad_norm_(heads, 1.0)
             optimizer.step()
             schedule.step()
+            advance(1)
     return model
 
 
 @torch.inference_mode()
-def ask(predictor: Predictor, clips: Sequence[Clip]) -> np.ndarray:
+def ask(predictor: Predictor, clips: Sequence[Clip], *, console: Console = SILENT) -> np.ndarray:
     """Probabilities (N, A) of clips: the mean over windows that overlap by half, 32 at most."""
     card = predictor.card
     answers = np.empty((len(clips), len(predictor.labels)))
-    with progress() as bars:
-        for n, clip in enumerate(bars.track(clips, description="held-out clips")):
+    with console.bar("held-out clips", len(clips), unit="clips") as advance:
+        for n, clip in enumerate(clips):
             room_s = clip.room_s(card)
             count = int(max(room_s, 0.0) * card.fps / (card.frames / 2)) + 1
             starts_s = np.linspace(0, room_s, min(count, ASKED)) if count > 1 else [room_s / 2]
@@ -289,6 +293,7 @@ def ask(predictor: Predictor, clips: Sequence[Clip]) -> np.ndarray:
             clues = tuple(clue.float() for clue in _clues(predictor.model, seen))
             logits = predictor.model.actions(clues)[-1][0]
             answers[n] = logits.softmax(-1).mean(0).cpu().numpy()
+            advance(1)
     return answers
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from poseact.core.console import progress
+from poseact.core.console import SILENT, Console
 from poseact.core.types import Record
 from poseact.data.frames import VideoFile
 from poseact.data.sets import folder
@@ -65,18 +65,17 @@ def load_clips(
     *,
     fps: float,
     boxes: str | Path | None = None,
-    tell: Callable[[str], None] | None = None,
+    console: Console = SILENT,
 ) -> list[Clip]:
-    """All clips of a folder as `data.folder` reads it; its warnings go to `tell`.
+    """All clips of a folder as `data.folder` reads it; its warnings go to the console.
 
     fps: of folders of pictures. boxes: a boxes file of that reader. Errors are the reader's.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         records = folder.load(root, "all", boxes=boxes)
-    if tell is not None:
-        for warning in caught:
-            tell(str(warning.message))
+    for warning in caught:
+        console.say(str(warning.message))
     return [_clip(record, fps) for record in records]
 
 
@@ -96,9 +95,9 @@ def divide(
     clips: Sequence[Clip],
     labels: Sequence[str],
     *,
-    tell: Callable[[str], None] = print,
+    console: Console = SILENT,
 ) -> tuple[list[Clip], list[Clip]]:
-    """Clips to learn from and clips held out; lines about classes with too few of them.
+    """Clips to learn from and clips held out; the console hears of classes with too few.
 
     Held out is test/, without it val/; where names decide the split, both. ValueError for a class
     that cannot be learnt: the only one, a folder without clips, or all of its clips held out.
@@ -119,10 +118,12 @@ def divide(
         )
     few = [f"{name} {counts[name]}" for name in labels if counts[name] < FEW]
     if few:
-        tell(f"few clips to learn from: {', '.join(few)}; {FEW} or more of a class are better")
+        console.say(
+            f"few clips to learn from: {', '.join(few)}; {FEW} or more of a class are better"
+        )
     unmeasured = sorted(set(labels) - {labels[c.action] for c in held_out})
     if unmeasured:
-        tell(
+        console.say(
             f"no held-out clip of {', '.join(unmeasured)}: not measured; "
             "make folders train/ and test/ to choose yourself"
         )
@@ -161,7 +162,7 @@ def _followed(clip: Clip, card: Card) -> list[int]:
 
 
 def find_boxes(
-    predictor: Predictor, clips: Sequence[Clip], path: Path, *, tell: Callable[[str], None] = print
+    predictor: Predictor, clips: Sequence[Clip], path: Path, *, console: Console = SILENT
 ) -> list[str]:
     """Put boxes of all clips into the CSV file `path`; the names of clips where nobody was seen.
 
@@ -173,9 +174,8 @@ def find_boxes(
     unseen: list[str] = []
     wanted = [c for c in clips if c.name not in table]
     _write_rows(path, table)
-    with progress() as bars:
-        total = sum(len(_followed(c, predictor.card)) for c in wanted)
-        task = bars.add_task("finding the person", total=total)
+    total = sum(len(_followed(c, predictor.card)) for c in wanted)
+    with console.bar("finding the person", total) as advance:
         for clip in wanted:
             found = follow(predictor, clip)
             if found:
@@ -183,10 +183,12 @@ def find_boxes(
                 _write_rows(path, table)
             else:
                 unseen.append(clip.name)
-            bars.advance(task, len(_followed(clip, predictor.card)))
-    tell(f"boxes of {len(table)} clips, {len(wanted) - len(unseen)} of them found now: {path}")
+            advance(len(_followed(clip, predictor.card)))
+    console.say(
+        f"boxes of {len(table)} clips, {len(wanted) - len(unseen)} of them found now: {path}"
+    )
     if unseen:
-        tell(
+        console.say(
             f"nobody was seen in {len(unseen)} clips, whose whole picture is used: "
             f"{', '.join(unseen)}; boxes can be added to {path}"
         )

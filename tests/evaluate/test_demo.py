@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from poseact.cli import demo
+from poseact.cli.terminal import Terminal
+from poseact.evaluate import demo
 from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.motions import ACTIONS
@@ -35,7 +36,7 @@ def test_demo_leaves_files_to_open(
 ) -> None:
     card = replace(tiny_card, config=asdict(tiny.config))
     path = weights.save(tmp_path / "tiny.safetensors", tiny, card)
-    files = demo.demo(tmp_path / "out", weights=str(path), seed=3)
+    files = demo.demo(tmp_path / "out", weights=str(path), seed=3, console=Terminal())
     assert all(file.stat().st_size > 0 for file in files)
     assert {file.suffix for file in files} == {".mp4", ".jsonl", ".html", ".png"}
     header, results = read_jsonl(tmp_path / "out/predicted/rendered_person.jsonl")
