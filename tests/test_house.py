@@ -35,7 +35,7 @@ STRANGERS = ("data", "models")
 # From the ground up again: a file imports from those before it. An `__init__` that is not named
 # here imports nothing.
 ORDER: dict[str, str] = {
-    "core": "layouts types geometry camera console",
+    "core": "layouts types geometry camera files console",
     "media": "video",
     "results": "drawing plot jsonl formats",
     "models": """
@@ -81,8 +81,6 @@ ONLY_IN = {"tyro": "cli", "rich": "cli", "av": "media"}
 """Library -> the one package that imports it."""
 
 KNOWN = {
-    ("results/jsonl", "media/video"),
-    ("results/formats", "media/video"),
     ("models/weights", "skeletons/spmf"),
     ("models/original/hdf5", "models/original/blueprints"),
     ("inference/detector", "skeletons/keypoints"),
@@ -157,6 +155,39 @@ def test_libraries_stay_in_their_package(name: str) -> None:
         assert library not in ("experiments", "benchmarks", "tests"), f"{name} imports {library}"
         home = ONLY_IN.get(library, name.split("/")[0])
         assert name.startswith(f"{home}/") or (name, library) in KNOWN, f"{name} imports {library}"
+
+
+RENAMING = {"replace", "rename", "renames", "move"}  # of os, shutil and Path
+WRITING = {"write_text", "write_bytes", "save_file", "savez", "savez_compressed", "savemat"}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """The last name of what a file calls, and the call."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            yield getattr(node.func, "attr", getattr(node.func, "id", "")), node
+
+
+def renames(name: str, call: ast.Call) -> bool:
+    """os.replace(a, b), Path.rename(b) and the like; not str.replace, not dataclasses.replace."""
+    if name not in RENAMING or not isinstance(call.func, ast.Attribute) or call.keywords:
+        return False
+    of_module = getattr(call.func.value, "id", "") in ("os", "shutil")
+    return of_module or (len(call.args) == 1 and name != "move")
+
+
+def opens_to_write(name: str, call: ast.Call) -> bool:
+    modes = [a.value for a in call.args[-1:] if isinstance(a, ast.Constant)]
+    return name == "open" and any(str(mode).startswith(("w", "x")) for mode in modes)
+
+
+@pytest.mark.parametrize("name", sorted(set(INSIDE) - {"core/files"}))
+def test_files_are_written_by_one_file(name: str) -> None:
+    """A half-written file is never seen: `core.files` gives temporary names and changes them."""
+    found = list(calls(INSIDE[name]))
+    assert not [called for called, call in found if renames(called, call)]
+    if any(called in WRITING or opens_to_write(called, call) for called, call in found):
+        assert "core/files" in IMPORTS[name]
 
 
 @pytest.mark.parametrize("name", INSIDE)

@@ -14,8 +14,8 @@ from experiments.ablation.arms import STEPS, arms, folder
 from experiments.ablation.figure import draw_cost
 from experiments.ablation.runs import carry_out, expected_s, left_s, prepare, result, with_parents
 from experiments.ablation.tables import FIGURE_ARMS, TABLES, fill, gather, markdown
+from poseact.core.files import write_bytes
 from poseact.train.config import Config
-from poseact.train.run_folder import written_whole
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -70,10 +70,9 @@ def _run(known: argparse.Namespace) -> int:
         fill(known.write, bodies)
     if "d" in names and found["deep"]:
         picture = (known.write.parent if known.write else out) / "ablation_cost.png"
-        with written_whole(picture) as temporary:
-            done, data = cv2.imencode(".png", draw_cost(found)[..., ::-1])
-            assert done
-            temporary.write_bytes(data.tobytes())
+        done, data = cv2.imencode(".png", draw_cost(found)[..., ::-1])
+        assert done
+        write_bytes(picture, data.tobytes())
         print(f"\n{picture}")
     return 1 if failed else 0
 

@@ -24,13 +24,13 @@ import torch
 from experiments.ablation.arms import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
 from poseact import data
 from poseact.cli.terminal import Terminal
+from poseact.core.files import write_text
 from poseact.data import pack
 from poseact.evaluate.views import evaluate
 from poseact.models import weights
 from poseact.train.config import Config
 from poseact.train.loop import fit
 from poseact.train.recipes.shipped import cost
-from poseact.train.run_folder import written_whole
 
 Result = dict[str, Any]
 """`evaluate.Report` as JSON, with `parameters`, the `multiply_adds` of a frame, and `cpu_s`: CPU
@@ -71,8 +71,7 @@ def complete(config: Config, out: Path) -> Result:
         "multiply_adds": report.blocks[-1].multiply_adds,
         "cpu_s": cpu_s,
     }
-    with written_whole(place / "results.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=1))
+    write_text(place / "results.json", json.dumps(found, indent=1))
     return found
 
 

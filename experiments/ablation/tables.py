@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.ablation.arms import arms
 from experiments.ablation.runs import Result, result
-from poseact.train.run_folder import written_whole
+from poseact.core.files import write_text
 
 Found = Mapping[str, Sequence[Result]]
 """The results of an arm, one a seed that is done."""
@@ -163,5 +163,4 @@ def fill(page: Path, bodies: Mapping[str, str]) -> None:
                 f"{page} has {count} places for table {name}; give it one: a line "
                 f"<!-- table {name} --> and below it <!-- end -->"
             )
-    with written_whole(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(page, text)

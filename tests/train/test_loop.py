@@ -131,7 +131,7 @@ def test_killed_runs_resume_to_the_same_weights(tiny_config: SPNetConfig, tmp_pa
         assert torch.equal(value, resumed[name]), name
     steps = [json.loads(s)["step"] for s in log.read_text().splitlines()]
     assert steps == list(range(1, 30))
-    assert not list(out.glob(".*.tmp"))
+    assert not list(out.glob(".*"))
 
 
 def test_frozen_means_frozen(tiny_config: SPNetConfig, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
+from poseact.core.files import Unfinished, remove_unfinished, whole_file
 from poseact.core.geometry import square, transform, union
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import NO_ACTION, Camera, Record
@@ -100,6 +100,7 @@ def pack(
             raise ValueError(f"{folder} is packed from other records or options; delete it first")
         tell(len(records))
         return index
+    remove_unfinished(folder)
     jobs = []
     for span, mark in zip(units, marks, strict=True):
         if _is_whole(folder, span, mark):
@@ -353,6 +354,7 @@ class _Shards:
         self.paths: list[Path] = []
         self.sizes: list[int] = []
         self._file: BinaryIO | None = None
+        self._outputs: list[Unfinished] = []
         self._stored: dict[bytes, tuple[int, int, int, int]] = {}
 
     def add(self, data: bytes) -> tuple[int, int, int, int]:
@@ -372,12 +374,11 @@ class _Shards:
         self._finish()
         self.paths.append(Path(f"{self._stem}_{len(self.paths)}.bin"))
         self.sizes.append(0)
-        self._file = _part(self.paths[-1]).open("wb")
+        self._outputs.append(Unfinished(self.paths[-1]))
+        self._file = self._outputs[-1].part.open("wb")
 
     def _finish(self) -> None:
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
 
@@ -385,19 +386,13 @@ class _Shards:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        try:
             self._finish()
-            for path in self.paths:
-                _part(path).replace(path)
-        elif self._file is not None:
-            self._file.close()
-        for path in self.paths:
-            _part(path).unlink(missing_ok=True)
-
-
-def _part(path: Path) -> Path:
-    """The name while it is written; the next run writes over one that was left."""
-    return path.with_name(path.name + ".part")
+            for output in self._outputs if kind is None else ():
+                output.finish()
+        finally:
+            for output in self._outputs:
+                output.drop()
 
 
 def _table_file(folder: Path, span: tuple[int, int]) -> Path:
@@ -405,12 +400,9 @@ def _table_file(folder: Path, span: tuple[int, int]) -> Path:
 
 
 def _save(path: Path, table: Table, **words: str) -> None:
-    with _part(path).open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         arrays: dict[str, Any] = {**table, **{k: np.array(v) for k, v in words.items()}}
         np.savez_compressed(file, format=np.array(_FORMAT), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    _part(path).replace(path)
 
 
 def _merge(tables: list[Table]) -> Table:

@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 
 from poseact.core.console import SILENT, Console
+from poseact.core.files import whole_file, write_text
 from poseact.core.geometry import box_around
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Camera, Record
-from poseact.media.video import whole_file
 from poseact.people.scene import PeopleConfig, RenderedClip, render_clip
 
 SHARD = 64
@@ -76,9 +76,7 @@ def open_pool(config: PeopleConfig, cache: Path) -> Path:
     pool = cache / f"people_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     note = pool / "config.json"
     if not note.is_file():
-        pool.mkdir(parents=True, exist_ok=True)
-        with whole_file(note) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(note, text)
     if note.read_text(encoding="utf-8") != text:
         raise ValueError(f"{pool} was rendered with another configuration; delete it or move it")
     return pool
@@ -142,9 +140,9 @@ def _write_shard(
     config: PeopleConfig, pool: Path, span: tuple[int, int], advance: Callable[[int], None]
 ) -> None:
     frames_file, labels_file = _files(pool, span)
-    with whole_file(frames_file) as temporary:
-        labels = _write_frames(temporary, _rendered(config, span, advance), span[1] - span[0])
-    with whole_file(labels_file) as temporary, temporary.open("wb") as file:
+    with whole_file(frames_file) as part:
+        labels = _write_frames(part, _rendered(config, span, advance), span[1] - span[0])
+    with whole_file(labels_file) as part, part.open("wb") as file:
         np.savez(
             file,
             xy=labels["xy"],

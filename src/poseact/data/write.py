@@ -7,8 +7,6 @@ A folder appears when it is whole; one that already holds something is refused.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +17,7 @@ import numpy as np
 from scipy.io import savemat
 
 from poseact.core.console import SILENT, Console
+from poseact.core.files import whole_folder
 from poseact.core.geometry import box_around
 from poseact.core.layouts import MPII16, PENN13, convert
 from poseact.core.types import NO_ACTION, Record
@@ -287,18 +286,10 @@ def _write_video(record: Record, path: Path, fps: float) -> None:
 
 @contextmanager
 def _new_folder(out: str | Path) -> Iterator[Path]:
-    """A folder beside `out` that becomes `out` only if the block ends well."""
-    out = Path(out)
-    _refuse_filled(out)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    try:
+    """`whole_folder`; ValueError at once if `out` is not new."""
+    _refuse_filled(Path(out))
+    with whole_folder(out) as part:
         yield part
-        if out.exists():
-            out.rmdir()
-        part.replace(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _refuse_filled(out: Path) -> None:

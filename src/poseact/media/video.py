@@ -1,7 +1,6 @@
 """Pictures and video in and out. The only file that knows PyAV.
 
 Frames are uint8 RGB (H, W, 3), upright: the orientation a camera wrote into the file is applied.
-A file is written under a temporary name and renamed when it is whole.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import itertools
-import os
 import re
 import threading
 from collections import deque
@@ -21,6 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
+
+from poseact.core.files import Unfinished, write_bytes
 
 if TYPE_CHECKING:
     import av
@@ -52,23 +52,6 @@ class Input:
 
     path: Path
     kind: Literal["image", "video"]
-
-
-def part_path(path: Path) -> Path:
-    """The temporary name, in the same folder, under which `path` is written; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """The `part_path` of a file, which gets its name if the block ends well, else it goes."""
-    part = part_path(path)
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------------------- pictures
@@ -139,8 +122,7 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
         _, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
     except cv2.error:
         raise ValueError(f"{path}: no picture format {path.suffix!r}; try .png or .jpg") from None
-    with whole_file(path) as part:
-        part.write_bytes(data.tobytes())
+    write_bytes(path, data.tobytes())
 
 
 # ----------------------------------------------------------------------------------------- reading
@@ -377,9 +359,9 @@ class VideoWriter:
         self.size = size
         self._step_s = 1.0 / fps
         self._next_s, self._last_tick = 0.0, -1
-        self._part = part_path(self.path)
+        self._file = Unfinished(self.path)
         self._container = av.open(
-            str(self._part), "w", format="mp4", options={"movflags": "+faststart"}
+            str(self._file.part), "w", format="mp4", options={"movflags": "+faststart"}
         )
         rate = Fraction(fps).limit_denominator(1001)
         self._stream = self._container.add_stream("libx264", rate=rate)
@@ -427,7 +409,7 @@ class VideoWriter:
                 raise ValueError(f"{self.path}: no frame was written")
             self._container.mux(self._stream.encode(None))
             self._container.close()
-            self._part.replace(self.path)
+            self._file.finish()
         finally:
             self.abort()
 
@@ -437,7 +419,7 @@ class VideoWriter:
 
         with contextlib.suppress(av.FFmpegError):
             self._container.close()
-        self._part.unlink(missing_ok=True)
+        self._file.drop()
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from poseact.core.files import whole_file
 from poseact.core.layouts import Layout, layout_named
 from poseact.models.enas import ENASConfig, ENASNet, genotype_from_arc
 from poseact.models.layers import channels_last
@@ -119,14 +119,8 @@ def save(
     for name, value in model.state_dict().items():
         value = value.detach().cpu().contiguous()
         tensors[name] = value.half() if half and value.ndim > 1 else value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, temporary, {"poseact": json.dumps(dataclasses.asdict(card))})
-        temporary.chmod(0o644)  # safetensors makes files that only their owner may read
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        save_file(tensors, part, {"poseact": json.dumps(dataclasses.asdict(card))})
     return path
 
 

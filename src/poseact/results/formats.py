@@ -1,6 +1,6 @@
 """Results in the forms of other programs: COCO results, OpenPose's JSON, markers of OpenSim (TRC).
 
-Joints go over by name. Files are written under a temporary name and renamed when they are whole.
+Joints go over by name.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.files import whole_folder, write_text
 from poseact.core.layouts import COCO17, OPENPOSE25, Layout, convert
 from poseact.core.types import Person, Result
-from poseact.media.video import part_path, whole_file
 from poseact.results.jsonl import Header
 
 OPENSIM_AXES = np.array([1.0, -1.0, -1.0])
@@ -40,7 +40,7 @@ def write_coco(path: str | Path, header: Header, results: Iterable[Result]) -> N
         for result in results
         for person in result.people
     ]
-    _write_text(Path(path), json.dumps(entries, allow_nan=False))
+    write_text(path, json.dumps(entries, allow_nan=False))
 
 
 def write_openpose(folder: str | Path, header: Header, results: Iterable[Result]) -> None:
@@ -53,17 +53,12 @@ def write_openpose(folder: str | Path, header: Header, results: Iterable[Result]
     name = Path(header.source).stem or "poseact"
     if folder.exists() and any(not p.name.endswith("_keypoints.json") for p in folder.iterdir()):
         raise ValueError(f"{folder} holds other files; remove it, or give another folder with -o")
-    part = part_path(folder)
-    part.mkdir()
-    try:
+    with whole_folder(folder) as part:
         for result in results:
             people = [_openpose_person(person, header.layout) for person in result.people]
             text = json.dumps({"version": 1.3, "people": people}, allow_nan=False)
             (part / f"{name}_{result.index:012d}_keypoints.json").write_text(text, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_trc(path: str | Path, header: Header, results: Sequence[Result]) -> list[Path]:
@@ -89,7 +84,7 @@ def write_trc(path: str | Path, header: Header, results: Sequence[Result]) -> li
         unseen = np.full((len(header.layout), 3), np.nan)
         rows = [(n, t, poses.get(n, unseen)) for n, t in zip(frames, time_s)]
         own = path if len(tracks) == 1 else path.with_name(f"{path.stem}_track{track}.trc")
-        _write_text(own, _trc(own.name, header, rows))
+        write_text(own, _trc(own.name, header, rows))
         paths.append(own)
     return paths
 
@@ -147,8 +142,3 @@ def _triples(points: np.ndarray, person: Person, source: Layout, target: Layout)
 def _corner_and_size(box: np.ndarray) -> list[float]:
     x0, y0, x1, y1 = np.round(np.nan_to_num(box), 2).tolist()
     return [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)]
-
-
-def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")

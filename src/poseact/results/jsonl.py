@@ -1,7 +1,6 @@
 """Result files: JSON lines (a header, then a line a frame), CSV and a self-contained HTML page.
 
 Units are in the header and in the column names. Unknown numbers are null in JSON, empty in CSV.
-A file is written under a temporary name and renamed when it is whole.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.files import Unfinished, whole_file, write_text
 from poseact.core.layouts import LAYOUTS, Layout
 from poseact.core.types import Person, Result
-from poseact.media.video import part_path, whole_file
 
 SCHEMA = "poseact/1"
 _PAGE = Path(__file__).with_name("report.html")
@@ -75,8 +74,8 @@ class ResultsWriter:
     ) -> None:
         self.path = Path(path)
         self.header = Header(layout, tuple(labels), source, model, fps, size)
-        self._part = part_path(self.path)
-        self._file = self._part.open("w", encoding="utf-8", newline="\n")
+        self._output = Unfinished(self.path)
+        self._file = self._output.part.open("w", encoding="utf-8", newline="\n")
         self._line(_header_json(self.header))
 
     def write(self, result: Result) -> None:
@@ -89,12 +88,12 @@ class ResultsWriter:
     def close(self) -> None:
         """Give the file its name."""
         self._file.close()
-        self._part.replace(self.path)
+        self._output.finish()
 
     def abort(self) -> None:
         """Drop the unfinished file."""
         self._file.close()
-        self._part.unlink(missing_ok=True)
+        self._output.drop()
 
     def __enter__(self) -> ResultsWriter:
         return self
@@ -282,8 +281,7 @@ def write_html(
     filled = {"TITLE": html.escape(name), "DATA": text}
     template = _PAGE.read_text(encoding="utf-8")
     page = re.sub("@(TITLE|DATA)@", lambda found: filled[found[1]], template)
-    with whole_file(path) as part:
-        part.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _data_url(kind: str, data: bytes) -> str:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from poseact.core.console import SILENT, Console
+from poseact.core.files import write_bytes
 from poseact.models.enas import (
     ENASConfig,
     ENASNet,
@@ -52,7 +53,7 @@ from poseact.skeletons.classifier import (
     train,
 )
 from poseact.skeletons.spmf import Augment, SPMFConfig, dataset_bones
-from poseact.train.run_folder import Log, RunFolder, written_whole
+from poseact.train.run_folder import Log, RunFolder
 
 _DERIVING, _RETRAINING = 1_000_000, 2_000_000  # where numbers of epochs never get to
 
@@ -270,8 +271,7 @@ def _write(path: Path, found: Found) -> None:
         ("cells.png", png.tobytes()),
         ("genotype.json", found.genotype.to_json().encode()),
     ):
-        with written_whole(path / name) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(path / name, content)
 
 
 class Search:

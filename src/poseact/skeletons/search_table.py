@@ -22,6 +22,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from poseact.core.console import SILENT, Console
+from poseact.core.files import whole_file, write_text
 from poseact.data.sets import sbu
 from poseact.evaluate.metrics import top1
 from poseact.models import weights
@@ -51,7 +52,7 @@ from poseact.skeletons.classifier import (
     view_accuracy,
 )
 from poseact.skeletons.search import Search, SearchConfig, builder
-from poseact.train.run_folder import RunFolder, written_whole
+from poseact.train.run_folder import RunFolder
 
 PAPER_COPIES = 21
 """Augmented versions of a test sequence that the paper's accuracies seem to count one by one."""
@@ -304,8 +305,7 @@ class _Tested:
                     views=view_accuracy(model, test), copies=copy_accuracy(model, test)
                 )
             self.table["scores"][key] = found._asdict()
-            with written_whole(self.path) as temporary:
-                temporary.write_text(json.dumps(self.table))
+            write_text(self.path, json.dumps(self.table))
         return _Score(**self.table["scores"][key])
 
 
@@ -363,9 +363,8 @@ def save(table: Table, folder: Path) -> None:
         ],
         "rank_correlation": table.rank_correlation,
     }
-    with written_whole(folder / "table.json") as temporary:
-        temporary.write_text(json.dumps(note, indent=1))
-    with written_whole(folder / "table.csv") as temporary, temporary.open("w", newline="") as file:
+    write_text(folder / "table.json", json.dumps(note, indent=1))
+    with whole_file(folder / "table.csv") as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
             ("classifier", "parameters", "mean", "spread", "seeds", "together", "shared")

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from poseact import data
 from poseact.core.console import SILENT, Console
+from poseact.core.files import write_text
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record, Sample
 from poseact.data.dataset import Part, Share, loader, make_sample
@@ -57,7 +58,7 @@ from poseact.train.processes import (
     whole,
     whole_network,
 )
-from poseact.train.run_folder import Log, RunFolder, open_board, written_whole
+from poseact.train.run_folder import Log, RunFolder, open_board
 from poseact.train.starting import start
 from poseact.train.turns import Turns
 
@@ -431,8 +432,7 @@ class StageRun:
         names = self._names(step)
         if self.folder.writes and path.parent.is_dir():
             note = {"stage": stage.name, "step": step, "what": what, "records": names}
-            with written_whole(path) as temporary:
-                temporary.write_text(json.dumps(note, indent=1))
+            write_text(path, json.dumps(note, indent=1))
         some = "; ".join(name for part in names.values() for name in part[:2])
         mend = mend.format(number=self.number, twice=2 * stage.accumulate)
         return (

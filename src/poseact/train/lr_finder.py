@@ -11,6 +11,7 @@ import numpy as np
 from torch.optim.swa_utils import AveragedModel
 
 from poseact.core.console import SILENT, Console
+from poseact.core.files import write_text
 from poseact.media.video import write_image
 from poseact.models.layers import channels_last
 from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
@@ -18,7 +19,7 @@ from poseact.train.config import Config
 from poseact.train.loop import StageRun, open_fabric
 from poseact.train.objective import Objective
 from poseact.train.optim import learning_rate, moving_average
-from poseact.train.run_folder import RunFolder, written_whole
+from poseact.train.run_folder import RunFolder
 from poseact.train.starting import start
 
 HIGHEST = 1.0
@@ -73,8 +74,7 @@ def find_lr(
         out.mkdir(parents=True, exist_ok=True)
         rows = zip(rates, losses, smoothed(losses).tolist())
         lines = [json.dumps({"lr": r, "total": loss, "smoothed": s}) for r, loss, s in rows]
-        with written_whole(out / "lr.jsonl") as temporary:
-            temporary.write_text("".join(line + "\n" for line in lines))
+        write_text(out / "lr.jsonl", "".join(line + "\n" for line in lines))
         write_image(out / "lr.png", curve(rates, losses, found))
     return found
 

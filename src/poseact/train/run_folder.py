@@ -9,10 +9,7 @@ records of a batch that could not be learnt from.
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ import torch
 from torch import Tensor
 
 from poseact.core.console import SILENT, Console
+from poseact.core.files import remove_unfinished, whole_file, write_text
 
 
 class RunFolder:
@@ -46,10 +44,9 @@ class RunFolder:
                 raise ValueError(
                     f"{note} is the configuration of another run; choose another folder"
                 )
+            remove_unfinished(self.path)  # of the run that was stopped
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        with written_whole(note) as temporary:
-            temporary.write_text(config_json)
+        write_text(note, config_json)
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, or None before the first. Only tensors and numbers are read."""
@@ -58,19 +55,8 @@ class RunFolder:
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         if self.writes:
-            with written_whole(self.path / "checkpoint.pt") as temporary:
-                torch.save(state, temporary)
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes `path` only if all went well."""
-    temporary = path.with_name(f".{path.name}.tmp")  # one writer: what a kill left is overwritten
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            with whole_file(self.path / "checkpoint.pt") as part:
+                torch.save(state, part)
 
 
 def open_board(path: Path, step: int) -> Any:
@@ -98,8 +84,7 @@ class Log:
         if self.writes and self.path.is_file():  # what came after the checkpoint is done anew
             lines = self.path.read_text().splitlines()
             kept = [line for line in lines if json.loads(line)["step"] <= step]
-            with written_whole(self.path) as temporary:
-                temporary.write_text("".join(line + "\n" for line in kept))
+            write_text(self.path, "".join(line + "\n" for line in kept))
 
     def add(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

@@ -6,7 +6,6 @@ Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; keypoint tas
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.files import write_text
 from poseact.core.layouts import COCO17, Layout
 from poseact.core.types import Record
 from poseact.data.archives import read_json, safe_join
@@ -198,9 +198,7 @@ def write_results(path: str | Path, results: Results) -> None:
         }
         for image, row, score in zip(results.image_id, table, results.score)
     ]
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(entries))
-    os.replace(part, path)
+    write_text(path, json.dumps(entries))
 
 
 def read_results(path: str | Path) -> Results:

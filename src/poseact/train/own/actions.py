@@ -23,6 +23,7 @@ from torch import Tensor
 
 from poseact import __version__
 from poseact.core.console import SILENT, Console
+from poseact.core.files import whole_file, write_text
 from poseact.core.geometry import square, union, warp
 from poseact.data.augment import MILD, Draw
 from poseact.data.sets import folder
@@ -36,7 +37,6 @@ from poseact.results.drawing import confusion_matrix
 from poseact.train.loop import Clues
 from poseact.train.losses import action_cross_entropy
 from poseact.train.own.clips import Clip, divide, find_boxes, load_clips
-from poseact.train.run_folder import written_whole
 
 AT_MOST = 4
 """A long video gives up to so many times the clips of a short one."""
@@ -154,8 +154,7 @@ def _claim(out: Path, settings: Settings) -> None:
         if (found.get("root"), found.get("weights")) != (settings.root, settings.weights):
             raise ValueError(f"{out} holds another run; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    with written_whole(note) as temporary:
-        temporary.write_text(json.dumps(dataclasses.asdict(settings), indent=1))
+    write_text(note, json.dumps(dataclasses.asdict(settings), indent=1))
 
 
 # ------------------------------------------------------------------------------- what is seen
@@ -358,8 +357,7 @@ class Report:
             "nobody_seen_in": self.unseen,
             "seconds": round(self.seconds, 1),
         }
-        with written_whole(out / "report.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=1))
+        write_text(out / "report.json", json.dumps(content, indent=1))
         confused = [
             ["true \\ answer", *self.labels],
             *([name, *row] for name, row in zip(self.labels, counts.tolist())),
@@ -375,5 +373,5 @@ class Report:
 
 
 def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with written_whole(path) as temporary, temporary.open("w", newline="") as file:
+    with whole_file(path) as part, part.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from poseact.core.console import SILENT, Console
+from poseact.core.files import whole_file
 from poseact.core.types import Record
 from poseact.data.frames import VideoFile
 from poseact.data.sets import folder
@@ -22,7 +23,6 @@ from poseact.inference.predictor import Follower, Predictor
 from poseact.inference.tracking import LOST_SCORE
 from poseact.media.video import Frame, VideoReader
 from poseact.models.weights import Card
-from poseact.train.run_folder import written_whole
 
 FEW = 10
 """A class with fewer clips to learn from is warned of."""
@@ -220,7 +220,7 @@ def _read_rows(path: Path, names: set[str]) -> dict[str, _Rows]:
 
 
 def _write_rows(path: Path, table: dict[str, _Rows]) -> None:
-    with written_whole(path) as temporary, temporary.open("w", newline="") as file:
+    with whole_file(path) as part, part.open("w", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(_COLUMNS)
         lines.writerows((name, *row) for name in sorted(table) for row in table[name])

@@ -1,0 +1,108 @@
+"""Writing files: under a temporary name in the same folder, which is changed when all is written.
+
+A reader sees the old file or the new one, never half of one, and an error leaves nothing behind.
+What a killed process left is hidden (.NAME.PID.part) and goes with `remove_unfinished`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # the system does not say which file the disk was full for
+
+
+class Unfinished:
+    """A file that is written as `part` until `finish` gives it its name or `drop` removes it.
+
+    For writers that outlive a `with` block; else `whole_file`. Its folder is made, its mode is that
+    of a new file, whatever a library makes of `part`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.part = _part(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _named(self.path, self.part):
+            self.part.unlink(missing_ok=True)
+            self.part.touch()
+            self._mode = self.part.stat().st_mode
+
+    def finish(self) -> None:
+        with _named(self.path, self.part):
+            self.part.chmod(self._mode)
+            os.replace(self.part, self.path)
+
+    def drop(self) -> None:
+        """Remove what was written, unless it is finished."""
+        self.part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` if the block ends well.
+
+    OSError of the writing names `path`, not the temporary name.
+    """
+    unfinished = Unfinished(path)
+    try:
+        with _named(unfinished.path, unfinished.part):
+            yield unfinished.part
+        unfinished.finish()
+    finally:
+        unfinished.drop()
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A new folder to fill, which becomes `path` if the block ends well.
+
+    OSError if by then `path` is anything but missing or an empty folder.
+    """
+    path = Path(path)
+    part = _part(path)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        with _named(path, part):
+            yield part
+            if path.is_dir():
+                path.rmdir()
+            os.replace(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    with whole_file(path) as part:
+        part.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """In UTF-8, lines end as they do in `text`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left in a folder that nobody else is writing to."""
+    for left in folder.glob(".*.part"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+@contextmanager
+def _named(path: Path, part: Path) -> Iterator[None]:
+    """Errors about `part`, or a full disk, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if str(error.filename) != str(part) and not (error.errno in _FULL and not error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
