@@ -23,9 +23,10 @@ from poseact.core.layouts import layout_named
 from poseact.inference.predictor import Predictor
 from poseact.models.enas import PUBLISHED, ENASConfig, ENASNet, parameters
 from poseact.models.layers import channels_last
-from poseact.models.weights import Card, LoadedClassifier, load_classifier, load_lifter
+from poseact.models.weights import Card, load_lifter
 from poseact.people import PeopleConfig, render_clip
 from poseact.skeletons.classifier import as_input
+from poseact.skeletons.classifier_file import LoadedClassifier, load_classifier
 from poseact.skeletons.lift import to_h36m17
 from poseact.skeletons.spmf import SPMFConfig, spmf
 

@@ -11,8 +11,9 @@ from experiments import lifted_actions
 from experiments.lifted_actions import DETECTOR, lifted
 from poseact.core.layouts import MSR20
 from poseact.evaluate.metrics import p_mpjpe
-from poseact.models.weights import load_classifier, load_lifter
+from poseact.models.weights import load_lifter
 from poseact.skeletons.classifier import Take, open_takes
+from poseact.skeletons.classifier_file import load_classifier
 from small_search import reads, tiny
 
 __all__ = ["reads"]  # the fixture

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from poseact.core.layouts import MSR20
 from poseact.models import weights
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
+from poseact.skeletons.classifier_file import load_classifier, save_classifier
 from poseact.skeletons.spmf import Bounds, SPMFConfig, spmf
 
 PICTURES = SPMFConfig(
@@ -35,7 +36,7 @@ def network(seed: int = 0) -> ENASNet:
 
 
 def save(path: Path, net: ENASNet, *, half: bool = False) -> Path:
-    return weights.save_classifier(
+    return save_classifier(
         path,
         net,
         PICTURES,
@@ -51,7 +52,7 @@ def save(path: Path, net: ENASNet, *, half: bool = False) -> Path:
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     net = network()
-    again = weights.load_classifier(save(tmp_path / "c.safetensors", net))
+    again = load_classifier(save(tmp_path / "c.safetensors", net))
     assert again.model.genotype == net.genotype and again.model.config == net.config
     assert again.pictures == PICTURES and (again.persons, again.flat) == (2, False)
     assert again.card.labels == (("wave", "kick", "bend"),) and again.card.layout == "MSR20"
@@ -65,7 +66,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 def test_half_precision_answers_nearly_the_same(tmp_path: Path) -> None:
     net = network()
-    half = weights.load_classifier(save(tmp_path / "h.safetensors", net, half=True)).model
+    half = load_classifier(save(tmp_path / "h.safetensors", net, half=True)).model
     x = torch.rand(4, 3, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(half(x), net(x), rtol=0, atol=0.02)
@@ -79,11 +80,9 @@ def test_other_rooms_say_what_the_file_is_for(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is enas, which is no lifter"):
         weights.load_lifter(path)
     with pytest.raises(ValueError, match="spnet, which is no classifier"):
-        weights.load_classifier("spnet-s")
+        load_classifier("spnet-s")
     with pytest.raises(ValueError, match="3 classes have 1 labels"):
-        weights.save_classifier(
-            path, network(), PICTURES, layout=MSR20, labels="a", frames=1, fps=1
-        )
+        save_classifier(path, network(), PICTURES, layout=MSR20, labels="a", frames=1, fps=1)
 
 
 @pytest.mark.parametrize(
@@ -102,5 +101,5 @@ def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, change: object, sai
     change(card["config"])
     save_file(load_file(path), path, {"poseact": json.dumps(card)})
     with pytest.raises(ValueError, match=said) as error:
-        weights.load_classifier(path)
+        load_classifier(path)
     assert str(path) in str(error.value)

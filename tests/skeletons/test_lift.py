@@ -14,13 +14,24 @@ import torch
 
 from poseact.cli.app import main
 from poseact.core.geometry import box_around
-from poseact.core.layouts import COCO17, H36M17, JHMDB15, MPII16, OPENPOSE25, SBU15, Layout, convert
+from poseact.core.layouts import (
+    COCO17,
+    H36M17,
+    HALPE26,
+    JHMDB15,
+    MPII16,
+    OPENPOSE18,
+    OPENPOSE25,
+    SBU15,
+    Layout,
+    convert,
+)
 from poseact.core.types import Person, Result
 from poseact.data.sets.coco import Results, write_results
 from poseact.models.lifter import Combine, Lifter, LifterConfig, lift_with_mirror
 from poseact.models.weights import save
 from poseact.results.jsonl import ResultsWriter, read_jsonl
-from poseact.skeletons.keypoints import FILE_LAYOUTS, HALPE26, OPENPOSE18, read_keypoints
+from poseact.skeletons.keypoints import FILE_LAYOUTS, read_keypoints
 from poseact.skeletons.learn_lifter import Recipe
 from poseact.skeletons.lift import fill_in_time, followed, lift_keypoints, to_h36m17
 

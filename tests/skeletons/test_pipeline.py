@@ -16,8 +16,8 @@ import torch
 from lifter_people import people
 from poseact.cli.app import main
 from poseact.core.geometry import box_around
-from poseact.core.layouts import COCO17, H36M17, MSR20, SBU15, Layout, layout_named
-from poseact.core.types import Person, Result
+from poseact.core.layouts import COCO17, H36M17, HALPE26, MSR20, SBU15, Layout, layout_named
+from poseact.core.types import NO_TRACK, Keypoints, Person, Result
 from poseact.inference.detector import FromFile, RTMLib
 from poseact.media.video import Frame, VideoReader, VideoWriter, write_image
 from poseact.models import weights
@@ -25,7 +25,7 @@ from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.results.jsonl import ResultsWriter, read_jsonl
 from poseact.skeletons import pipeline as unified
-from poseact.skeletons.keypoints import HALPE26, NO_TRACK, Keypoints
+from poseact.skeletons.classifier_file import load_classifier, save_classifier
 from poseact.skeletons.learn_lifter import Recipe
 from poseact.skeletons.lift import GAP_FRAMES, fill_in_time, lift_keypoints
 from poseact.skeletons.pipeline import (
@@ -58,7 +58,7 @@ def classifier_file(
     genotype = random_genotype(2, torch.Generator().manual_seed(0))
     net = ENASNet(genotype, ENASConfig(3, blocks=1, channels=4))
     torch.nn.init.normal_(next(m for m in net.modules() if isinstance(m, torch.nn.Linear)).weight)
-    return weights.save_classifier(
+    return save_classifier(
         *(path, net.eval(), SPMFConfig(size=16)),
         layout=layout,
         labels=("wave", "kick", "bend"),
@@ -197,7 +197,7 @@ def test_only_what_may_wait_waits(causal: bool, live: bool, late: int) -> None:
 
 def test_the_window_shows_its_last_frames(tmp_path: Path) -> None:
     """At 30 frames a second every third frame counts; the answer is of the last eight of them."""
-    model = weights.load_classifier(classifier_file(tmp_path / "c.safetensors"))
+    model = load_classifier(classifier_file(tmp_path / "c.safetensors"))
     xy = moving(60)
     film = Film(60, fps=30.0)
     results = answers(Unified(FromFile(keypoints(xy)), lifter(), model), film)
@@ -213,7 +213,7 @@ def test_the_window_shows_its_last_frames(tmp_path: Path) -> None:
 
 
 def test_a_window_waits_for_joints_that_were_never_seen(tmp_path: Path) -> None:
-    model = weights.load_classifier(classifier_file(tmp_path / "c.safetensors", frames=4))
+    model = load_classifier(classifier_file(tmp_path / "c.safetensors", frames=4))
     window = Window(model)
     poses = np.random.default_rng(0).normal(0, 300, (5, 1, 17, 3))
     poses[:3, 0, 8] = np.nan
@@ -223,9 +223,7 @@ def test_a_window_waits_for_joints_that_were_never_seen(tmp_path: Path) -> None:
 
 def test_two_people_are_one_picture(tmp_path: Path) -> None:
     """From left to right, and in that order even after they have passed each other."""
-    model = weights.load_classifier(
-        classifier_file(tmp_path / "c.safetensors", persons=2, frames=6)
-    )
+    model = load_classifier(classifier_file(tmp_path / "c.safetensors", persons=2, frames=6))
     a, b = moving(20, at=100), moving(20, at=220, seed=1)
     a[:, :, 0] += np.linspace(0, 150, 20)[:, None]  # the left one goes past the other
     found = keypoints(b, a)  # track 0 starts on the right
@@ -252,7 +250,7 @@ def test_people_stand_where_the_camera_sees_them() -> None:
 
 
 def test_a_flat_classifier_gets_pixels(tmp_path: Path) -> None:
-    model = weights.load_classifier(
+    model = load_classifier(
         classifier_file(tmp_path / "c.safetensors", layout=SBU15, persons=2, flat=True)
     )
     xy = moving(1)[0]
@@ -279,7 +277,7 @@ def test_joints_of_other_layouts_by_name(name: str) -> None:
 
 
 def test_joints_that_cannot_be_had_are_named(tmp_path: Path) -> None:
-    model = weights.load_classifier(classifier_file(tmp_path / "c.safetensors", layout=COCO17))
+    model = load_classifier(classifier_file(tmp_path / "c.safetensors", layout=COCO17))
     with pytest.raises(ValueError, match="reads l_eye, r_eye, l_ear, r_ear of COCO17"):
         Unified(FromFile(keypoints(moving(1))), lifter(), model)
 

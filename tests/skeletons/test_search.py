@@ -16,7 +16,6 @@ from poseact.core.layouts import MSR20
 from poseact.models.enas import OPERATIONS, Genotype, genotype_from_arc, read_genotype
 from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.models.temporal import TemporalCNN
-from poseact.models.weights import load_classifier
 from poseact.skeletons import classifier
 from poseact.skeletons.classifier import (
     Bank,
@@ -32,6 +31,7 @@ from poseact.skeletons.classifier import (
     train,
     view_accuracy,
 )
+from poseact.skeletons.classifier_file import load_classifier
 from poseact.skeletons.search import Search, SearchConfig, reinforce, search, small
 from poseact.skeletons.search_table import (
     Row,

@@ -51,7 +51,8 @@ class UnifiedOptions:
     def pipeline(self, network: Callable[[], Predictor], device: str | None) -> Unified:
         """The pipeline, with what a user should know of it printed."""
         from poseact.inference.detector import FromFile, RTMLib
-        from poseact.models.weights import load_classifier, load_lifter
+        from poseact.models.weights import load_lifter
+        from poseact.skeletons.classifier_file import load_classifier
         from poseact.skeletons.keypoints import read_keypoints
         from poseact.skeletons.pipeline import Unified
 

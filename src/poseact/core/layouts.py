@@ -175,6 +175,28 @@ OPENPOSE25 = _layout(
     "r_small_toe<r_big_toe r_heel<r_ankle",
 )
 
+# Of files of 2D joints that other programs write; no network here gives them.
+OPENPOSE18 = _layout(
+    "OPENPOSE18",
+    "nose<thorax thorax r_shoulder<thorax r_elbow<r_shoulder r_wrist<r_elbow l_shoulder<thorax "
+    "l_elbow<l_shoulder l_wrist<l_elbow r_hip<thorax r_knee<r_hip r_ankle<r_knee l_hip<thorax "
+    "l_knee<l_hip l_ankle<l_knee r_eye<nose l_eye<nose r_ear<r_eye l_ear<l_eye",
+)
+OPENPOSE15 = _layout(
+    "OPENPOSE15",
+    "head<thorax thorax r_shoulder<thorax r_elbow<r_shoulder r_wrist<r_elbow l_shoulder<thorax "
+    "l_elbow<l_shoulder l_wrist<l_elbow r_hip<spine r_knee<r_hip r_ankle<r_knee l_hip<spine "
+    "l_knee<l_hip l_ankle<l_knee spine<thorax",
+)
+HALPE26 = _layout(
+    "HALPE26",
+    "nose<thorax l_eye<nose r_eye<nose l_ear<l_eye r_ear<r_eye l_shoulder<thorax "
+    "r_shoulder<thorax l_elbow<l_shoulder r_elbow<r_shoulder l_wrist<l_elbow r_wrist<r_elbow "
+    "l_hip<pelvis r_hip<pelvis l_knee<l_hip r_knee<r_hip l_ankle<l_knee r_ankle<r_knee head<nose "
+    "thorax<pelvis pelvis l_big_toe<l_ankle r_big_toe<r_ankle l_small_toe<l_big_toe "
+    "r_small_toe<r_big_toe l_heel<l_ankle r_heel<r_ankle",
+)
+
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (

@@ -17,6 +17,10 @@ NO_ACTION = -1
 """`ignore_index`: the class of a sample without an action."""
 
 
+NO_TRACK = -1
+"""`Person.track` where the file does not say who is who."""
+
+
 @dataclass(frozen=True)
 class Person:
     """One person in one frame.
@@ -43,6 +47,19 @@ class Result:
     time_s: float
     people: tuple[Person, ...]
     labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """Frames of people without 3D. fps and size (width, height) px: None where the file has none.
+
+    Frames where nobody was seen may be absent; `Result.index` counts them all the same.
+    """
+
+    results: tuple[Result, ...]
+    layout: Layout
+    fps: float | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 import numpy as np
 
 from poseact.core.geometry import box_around
-from poseact.core.types import Person, Result
+from poseact.core.layouts import HALPE26
+from poseact.core.types import NO_TRACK, Keypoints, Person, Result
 from poseact.media.video import Frame, VideoReader
-from poseact.skeletons.keypoints import HALPE26, NO_TRACK, Keypoints
 
 LEAST_SCORE = 0.3
 """Mean score of a person of rtmlib; without anybody it gives joints of an empty picture."""

@@ -6,27 +6,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from poseact.core.files import whole_file
-from poseact.core.layouts import Layout, layout_named
-from poseact.models.enas import ENASConfig, ENASNet, genotype_from_arc
-from poseact.models.layers import channels_last
+from poseact.core.layouts import layout_named
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
-
-if TYPE_CHECKING:
-    from poseact.skeletons.spmf import SPMFConfig
 
 Network = SPNet | Multitask
 NetworkConfig = SPNetConfig | MultitaskConfig
@@ -68,21 +61,6 @@ class LoadedLifter(NamedTuple):
     card: Card
 
 
-class LoadedClassifier(NamedTuple):
-    """A classifier of skeleton sequences in eval mode, the pictures it reads, and its card.
-
-    persons: how many a picture shows. flat: it reads 2D poses, x and y of any unit with z = 0,
-    and not 3D ones. A window of `card.frames` frames, `card.fps` a second, is as long as the usual
-    sequence it was trained on.
-    """
-
-    model: ENASNet
-    pictures: SPMFConfig
-    persons: int
-    flat: bool
-    card: Card
-
-
 def network(config: NetworkConfig) -> Network:
     """The network of a configuration, with fresh weights."""
     return SPNet(config) if isinstance(config, SPNetConfig) else Multitask(config)
@@ -110,9 +88,7 @@ def _known(card: Card, config: type) -> dict[str, Any]:
     return card.config
 
 
-def save(
-    path: str | Path, model: Network | Lifter | ENASNet, card: Card, *, half: bool = False
-) -> Path:
+def save(path: str | Path, model: nn.Module, card: Card, *, half: bool = False) -> Path:
     """Write atomically. `half` stores kernels as float16, batch-norm vectors as they are."""
     path = Path(path)
     tensors: dict[str, Tensor] = {}
@@ -145,7 +121,7 @@ def find(name_or_path: str | Path) -> Path:
 
 def read_card(path: str | Path) -> Card:
     """Only the card of a weights file."""
-    return _read(find(path))[0]
+    return read_file(find(path))[0]
 
 
 def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
@@ -155,94 +131,24 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
     tensors are not those of the configuration it names.
     """
     path = find(name_or_path)
-    card, tensors = _read(path)
+    card, tensors = read_file(path)
     model = build(card)
-    _fill(model, tensors, path)
+    fill(model, tensors, path)
     return Loaded(model.to(device).eval(), card)
 
 
 def load_lifter(name_or_path: str | Path) -> LoadedLifter:
     """A lifter on the CPU, ready to use, from a shipped name or a file; errors as in `load`."""
     path = find(name_or_path)
-    card, tensors = _read(path)
+    card, tensors = read_file(path)
     if card.architecture != "lifter":
         raise ValueError(f"{path} is {card.architecture}, which is no lifter of joints to 3D")
     model = Lifter(LifterConfig(**_known(card, LifterConfig)))
-    _fill(model, tensors, path)
+    fill(model, tensors, path)
     return LoadedLifter(model.eval(), card)
 
 
-def save_classifier(
-    path: str | Path,
-    model: ENASNet,
-    pictures: SPMFConfig,
-    *,
-    layout: Layout,
-    labels: Sequence[str],
-    frames: int,
-    fps: float,
-    persons: int = 1,
-    flat: bool = False,
-    provenance: dict[str, str] | None = None,
-    half: bool = False,
-) -> Path:
-    """Write a classifier of skeleton sequences for `load_classifier`, as `save` does.
-
-    pictures: how a sequence becomes the picture that the network reads. layout: the joints of the
-    sequences it was trained on. labels: names of its classes. frames: length of the usual sequence
-    (a median), fps of them a second. persons, flat: see `LoadedClassifier`. ValueError if the
-    labels are not as many as the classes.
-    """
-    from poseact.skeletons.spmf import spmf
-
-    if len(labels) != model.config.classes:
-        raise ValueError(f"{model.config.classes} classes have {len(labels)} labels")
-    config = dataclasses.asdict(model.config) | {
-        "arc": model.genotype.arc(),
-        "pictures": dataclasses.asdict(pictures),
-        "persons": persons,
-        "flat": flat,
-    }
-    seen = np.zeros((2, persons, len(layout), 3))
-    height, width = spmf(seen, layout, config=pictures).shape[:2] if pictures.size else (0, 0)
-    card = Card(
-        config,
-        layout.name,
-        (tuple(labels),),
-        (height, width),
-        frames,
-        fps,
-        architecture="enas",
-        provenance=provenance or {},
-    )
-    return save(path, model, card, half=half)
-
-
-def load_classifier(name_or_path: str | Path) -> LoadedClassifier:
-    """A classifier of skeleton sequences on the CPU, from a shipped name or a file; errors as in
-    `load`."""
-    from poseact.skeletons.spmf import Bounds, SPMFConfig
-
-    path = find(name_or_path)
-    card, tensors = _read(path)
-    if card.architecture != "enas":
-        raise ValueError(f"{path} is {card.architecture}, which is no classifier of skeletons")
-    settings = dict(card.config)
-    try:
-        persons, flat = int(settings.pop("persons")), bool(settings.pop("flat"))
-        genotype = genotype_from_arc(settings.pop("arc"))
-        options = settings.pop("pictures")
-        bounds = options["bounds"] and Bounds(**options["bounds"])
-        bones = tuple(options["bones"]) if options.get("bones") else None
-        pictures = SPMFConfig(**(options | {"bounds": bounds, "bones": bones}))
-        model = ENASNet(genotype, ENASConfig(**settings))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its classifier cannot be built ({error})") from error
-    _fill(model, tensors, path)
-    return LoadedClassifier(channels_last(model).eval(), pictures, persons, flat, card)
-
-
-def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Put the tensors of a file into the network; ValueError unless they are exactly its own."""
     expected = model.state_dict()
     missing = sorted(set(expected) - set(tensors))
@@ -261,7 +167,8 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
 
 
-def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
+def read_file(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    """Card and tensors; ValueError if it is not a whole poseact weights file."""
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("poseact")

@@ -8,7 +8,6 @@ of where pixels count from, and they are taken as they stand.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +15,19 @@ import numpy as np
 from jaxtyping import Float
 
 from poseact.core.geometry import box_around
-from poseact.core.layouts import COCO17, LAYOUTS, OPENPOSE25, Layout
-from poseact.core.types import Person, Result
+from poseact.core.layouts import (
+    COCO17,
+    HALPE26,
+    LAYOUTS,
+    OPENPOSE15,
+    OPENPOSE18,
+    OPENPOSE25,
+    Layout,
+)
+from poseact.core.types import NO_TRACK, Keypoints, Person, Result
 from poseact.data.archives import read_json, read_npy, read_npz
 from poseact.results.jsonl import read_jsonl
 
-NO_TRACK = -1
-"""`Person.track` where the file does not say who is who."""
-
-OPENPOSE18 = Layout(
-    "OPENPOSE18",
-    (
-        *("nose", "thorax", "r_shoulder", "r_elbow", "r_wrist", "l_shoulder", "l_elbow", "l_wrist"),
-        *("r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle"),
-        *("r_eye", "l_eye", "r_ear", "l_ear"),
-    ),
-    (1, -1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15),
-)
-OPENPOSE15 = Layout(
-    "OPENPOSE15",
-    (
-        *("head", "thorax", "r_shoulder", "r_elbow", "r_wrist", "l_shoulder", "l_elbow", "l_wrist"),
-        *("r_hip", "r_knee", "r_ankle", "l_hip", "l_knee", "l_ankle", "spine"),
-    ),
-    (1, -1, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, 1),
-)
-HALPE26 = Layout(
-    "HALPE26",
-    (
-        *COCO17.joints,
-        *("head", "thorax", "pelvis"),
-        *("l_big_toe", "r_big_toe", "l_small_toe", "r_small_toe", "l_heel", "r_heel"),
-    ),
-    (18, 0, 0, 1, 2, 18, 18, 5, 6, 7, 8, 19, 19, 11, 12, 13, 14, 0, 19, -1, 15, 16, 20, 21, 15, 16),
-)
 FILE_LAYOUTS = {**LAYOUTS, **{layout.name: layout for layout in (OPENPOSE18, OPENPOSE15, HALPE26)}}
 
 _OPENPOSE = {len(layout): layout for layout in (OPENPOSE25, OPENPOSE18, OPENPOSE15)}
@@ -58,19 +36,6 @@ _FORMS = (
     "a folder of OpenPose's JSON files, one of them, COCO results (.json), "
     "poseact's own .jsonl, or an array (.npy, .npz)"
 )
-
-
-@dataclass(frozen=True)
-class Keypoints:
-    """Frames of people without 3D. fps and size (width, height) px: None where the file has none.
-
-    Frames where nobody was seen may be absent; `Result.index` counts them all the same.
-    """
-
-    results: tuple[Result, ...]
-    layout: Layout
-    fps: float | None = None
-    size: tuple[int, int] | None = None
 
 
 def read_keypoints(path: str | Path, *, layout: str | None = None, fps: float = 30.0) -> Keypoints:

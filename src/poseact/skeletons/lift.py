@@ -17,13 +17,13 @@ from jaxtyping import Float, Int
 
 from poseact.core.geometry import box_around
 from poseact.core.layouts import DERIVED, H36M17, Layout
-from poseact.core.types import Person, Result
+from poseact.core.types import NO_TRACK, Keypoints, Person, Result
 from poseact.inference.tracking import identify
 from poseact.models.lifter import Combine, Lifter, lift_with_mirror
 from poseact.models.weights import load_lifter
 from poseact.results.jsonl import Header, ResultsWriter, write_html
 from poseact.skeletons.gaps import fill_missing
-from poseact.skeletons.keypoints import NO_TRACK, Keypoints, read_keypoints
+from poseact.skeletons.keypoints import read_keypoints
 
 GAP_FRAMES = 10
 """Gaps of so many frames or fewer are bridged: joints are interpolated, people keep their track."""

@@ -25,8 +25,8 @@ from poseact.core.types import Person, Result
 from poseact.inference.window import Sampler
 from poseact.media.video import Frame, VideoReader
 from poseact.models.lifter import Lifter
-from poseact.models.weights import LoadedClassifier
 from poseact.skeletons.classifier import as_input
+from poseact.skeletons.classifier_file import LoadedClassifier
 from poseact.skeletons.gaps import fill_missing
 from poseact.skeletons.lift import (
     GAP_FRAMES,

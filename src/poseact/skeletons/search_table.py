@@ -25,7 +25,6 @@ from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_file, write_text
 from poseact.data.sets import sbu
 from poseact.evaluate.metrics import top1
-from poseact.models import weights
 from poseact.models.densenet import DenseNet
 from poseact.models.enas import (
     PUBLISHED,
@@ -36,6 +35,7 @@ from poseact.models.enas import (
     read_genotype,
 )
 from poseact.models.temporal import TemporalCNN
+from poseact.skeletons import classifier_file
 from poseact.skeletons.classifier import (
     Bank,
     Encoding,
@@ -322,12 +322,12 @@ def save_classifier(
     *,
     also: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """classifier.safetensors, half precision: for `weights.load_classifier`. config: fitted to the
+    """classifier.safetensors, half precision: for `load_classifier`. config: fitted to the
     training. also: more of what it learned from, for the card."""
     first = training[0]
     persons = first.poses.shape[1]
     names = sbu.ACTIONS if persons > 1 else label_names(config.data, config.root, config.subset)
-    return weights.save_classifier(
+    return classifier_file.save_classifier(
         folder / "classifier.safetensors",
         model,
         config.pictures.spmf,
