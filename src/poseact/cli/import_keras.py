@@ -27,7 +27,7 @@ class ImportKeras:
     def run(self) -> int:
         from poseact.core.layouts import LAYOUTS
         from poseact.models import weights
-        from poseact.models.original.hdf5 import import_file
+        from poseact.models.original.convert import import_file
 
         model, card = import_file(self.source, config=self.config, layout=self.layout)
         if card.layout not in LAYOUTS:

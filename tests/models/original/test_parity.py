@@ -20,7 +20,8 @@ from poseact.models.layers import global_max_min, spatial_softmax
 from poseact.models.multitask import Multitask
 from poseact.models.multitask_actions import PoseActions
 from poseact.models.original.blueprints import read_constructor
-from poseact.models.original.hdf5 import fill, import_file, opened
+from poseact.models.original.convert import fill, import_file
+from poseact.models.original.hdf5 import opened
 from poseact.models.spnet import SPNet
 
 pytest.importorskip("h5py", reason="no h5py: pip install poseact[keras]")

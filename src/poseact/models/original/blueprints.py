@@ -13,14 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from poseact.core.layouts import LAYOUTS
 from poseact.models.multitask import MultitaskConfig
+from poseact.models.original.hdf5 import Groups, Layer
 from poseact.models.spnet import SPNetConfig
-
-if TYPE_CHECKING:
-    from poseact.models.original.hdf5 import Groups, Layer
 
 # Arguments of the original's builders and their defaults; REQUIRED ones have none. What only adds
 # outputs, or says what is trained, changes nothing here.

@@ -20,7 +20,7 @@ from poseact.models import weights
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.original import zoo
 from poseact.models.original.blueprints import from_constructor
-from poseact.models.original.hdf5 import import_file
+from poseact.models.original.convert import import_file
 from poseact.models.spnet import SPNet, SPNetConfig
 
 h5py = pytest.importorskip("h5py", reason="no h5py: pip install poseact[keras]")
