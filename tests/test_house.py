@@ -56,7 +56,7 @@ ORDER: dict[str, str] = {
     "inference": "window tracking finder procedures predictor detector jobs",
     "evaluate": "metrics views scores poses poses_3d actions benchmarks demo",
     "train": """
-        config losses objective optim processes run_folder starting turns checks loop
+        config losses objective optim processes run_folder network parts checks loop
         rehearsal dry_run lr_finder curve
         recipes/published recipes/tables recipes/shipped
         own/clips own/actions

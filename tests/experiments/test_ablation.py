@@ -24,6 +24,7 @@ from poseact.data import pack
 from poseact.models.weights import network
 from poseact.train import loop
 from poseact.train.config import Config, from_json, to_json
+from poseact.train.parts import AlternatingBatches, open_parts
 from poseact.train.recipes.shipped import cost
 
 ARMS = arms(steps=1000)
@@ -424,7 +425,7 @@ def test_2d_only_people_have_no_depth(people: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         data, "load", lambda kind, *a, **k: real if kind == "packed" else known(kind, *a, **k)
     )
-    batch = loop.Turns(mixes, loop.open_parts(mixes, 1.25, 1), PA17, size=config.size)[0]
+    batch = AlternatingBatches(mixes, open_parts(mixes, 1.25, 1), PA17, size=config.size)[0]
     assert bool(batch["stills"]["valid"][..., 2].any())
     assert not bool(batch["others"]["valid"][..., 2].any())
     assert bool(batch["others"]["valid"][..., :2].any())

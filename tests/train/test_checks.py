@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from test_stages import CLIPS, RECORDS, STILLS, log, small, squares, trained, turns
+from test_stages import CLIPS, RECORDS, STILLS, alternating, log, small, squares, trained
 
 from poseact.data.dataset import Part
 from poseact.models import weights
@@ -176,5 +176,5 @@ def test_cached_clues_use_the_part_s_action_set(tiny_config: SPNetConfig) -> Non
 
 def test_a_part_has_a_name_of_its_own() -> None:
     with pytest.raises(ValueError, match="names of their own"):
-        turns(STILLS, STILLS)
-    assert isinstance(turns(STILLS).parts[0], Part)
+        alternating(STILLS, STILLS)
+    assert isinstance(alternating(STILLS).parts[0], Part)

@@ -73,6 +73,15 @@ def test_config_survives_json(tiny_config: SPNetConfig) -> None:
         loop.from_json(loop.to_json(config).replace('"momentum"', '"momentun"'))
 
 
+def test_a_field_is_read_by_its_former_name(tiny_config: SPNetConfig) -> None:
+    config = small(tiny_config)
+    stills, *others = config.stages[0].mix
+    stage = replace(config.stages[0], mix=(*others, replace(stills, batch=1)))
+    config = replace(config, stages=(stage,))
+    text = loop.to_json(config)
+    assert loop.from_json(text.replace('"batch"', '"turn"')) == config
+
+
 def test_the_cvpr_network_trains_with_the_same_code(
     tiny_config: SPNetConfig, tmp_path: Path
 ) -> None:
@@ -493,7 +502,7 @@ def test_learns_to_follow_a_white_square(
         return Record(lambda _: picture, xy, layout_named("PA17"), box=np.array([[0, 0, 64, 64.0]]))
 
     records = [record() for _ in range(64)]
-    monkeypatch.setattr(loop.data, "load", lambda *a, **k: records)
+    monkeypatch.setattr(data, "load", lambda *a, **k: records)
     mix = (Mix("squares", "people", 16, augment="none"),)
     stage = Stage("all", 120, mix, lr=5e-3, warmup=5, heatmap_weight=0.1)
     config = small(tiny_config, stages=(stage,), ema=0.9, log_every=60)

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from poseact import data
 from poseact.cli.app import main
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
@@ -34,8 +35,8 @@ from poseact.train.config import Config, Mix, Stage
 from poseact.train.loop import StageRun
 from poseact.train.objective import Objective, micro_batches
 from poseact.train.optim import freeze
+from poseact.train.parts import AlternatingBatches, open_parts
 from poseact.train.processes import Stopped, fill, gather, open_fabric, shard, whole
-from poseact.train.turns import Turns
 
 FRAMES = 6
 MIX = (
@@ -84,7 +85,7 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stand_in(patch: pytest.MonkeyPatch) -> None:
     """The data, and batch normalisation that stands still: it sees only its own process."""
-    patch.setattr(loop.data, "load", lambda *_, **__: RECORDS)
+    patch.setattr(data, "load", lambda *_, **__: RECORDS)
     patch.setattr(loop, "freeze", all_norms_frozen)
 
 
@@ -217,8 +218,8 @@ def test_micro_batches_add_up_to_the_batch(tiny: SPNet, pose_loss: Any) -> None:
     stage = replace(STAGE, pose_loss=pose_loss)
     tiny_model = SPNet(replace(tiny.config, actions=(2,))).eval()
     objective = Objective(tiny_model)
-    parts = loop.open_parts(MIX, 1.0, 1)
-    batch = Turns(MIX, parts, PA17, size=(64, 64), seed=2)[0]
+    parts = open_parts(MIX, 1.0, 1)
+    batch = AlternatingBatches(MIX, parts, PA17, size=(64, 64), seed=2)[0]
     expected = objective(batch, stage, 0.0)
     expected["total"].backward()
     gradients = {
@@ -291,7 +292,7 @@ def test_two_processes_are_one(tiny_config: SPNetConfig, tmp_path: Path) -> None
 
 def _scores_and_loss(path: Path, fabric: Any) -> tuple[dict[str, Any], float]:
     model, card = weights.load(path)
-    held = Turns(HELD_OUT, loop.open_parts(HELD_OUT, 1.0, 1), PA17, size=(64, 64))
+    held = AlternatingBatches(HELD_OUT, open_parts(HELD_OUT, 1.0, 1), PA17, size=(64, 64))
     loss = held_out_loss(Objective(model), held, STAGE, fabric)
     return score_records(model, card, RECORDS, fabric), loss
 
@@ -349,10 +350,10 @@ def only_the_first_speaks(path: Path) -> None:
 def test_sharded_processes_are_one(tiny_config: SPNetConfig, tmp_path: Path) -> None:
     """FSDP: the same curve and weights, and whole checkpoints: runs go on as one, or sharded.
 
-    Stills and clips take turns, so that momentum must leave the heads alone in every other step;
-    of three micro-batches the second process has two, and no clip of the part `lonely`.
+    Batches of stills and of clips alternate, so that momentum must leave the heads alone in every
+    other step; of three micro-batches the second process has two, and no clip of the part `lonely`.
     """
-    mix = (MIX[0], replace(MIX[1], turn=1), replace(MIX[2], turn=1))
+    mix = (MIX[0], replace(MIX[1], batch=1), replace(MIX[2], batch=1))
     stage = replace(STAGE, mix=mix, accumulate=3, weight_decay=0.01)
     one = small(tiny_config, stages=(stage,), log_every=2)
     two = replace(one, devices=2, strategy="fsdp")

@@ -1,4 +1,5 @@
-"""What stages can ask for: turns, action sets, frozen parts, replicas, plateaus, blind heads."""
+"""What stages can ask for: alternating batches, action sets, frozen parts, replicas, plateaus,
+blind heads."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from poseact import data
 from poseact.core.layouts import PA17, Layout
 from poseact.core.types import Record, Sample
 from poseact.data.dataset import Batches
@@ -20,9 +22,10 @@ from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import network
 from poseact.train import loop
 from poseact.train.config import Config, Mix, Stage
-from poseact.train.loop import StageRun, Turns, open_parts
+from poseact.train.loop import StageRun
 from poseact.train.objective import Objective
 from poseact.train.optim import Plateau, freeze, learning_rate, optimizer
+from poseact.train.parts import AlternatingBatches, open_parts
 
 FRAMES = 40
 
@@ -48,7 +51,7 @@ CLIPS = Mix("clips", "people", 2, frames=4, augment="none")
 
 @pytest.fixture(autouse=True)
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.data, "load", lambda *_, **__: RECORDS)
+    monkeypatch.setattr(data, "load", lambda *_, **__: RECORDS)
 
 
 def small(tiny_config: SPNetConfig, *stages: Stage, **changes: Any) -> Config:
@@ -176,8 +179,8 @@ def test_the_released_pose_loss_counts_the_coordinates_of_each_pose(tiny: SPNet)
 # ------------------------------------------------------------------------------- batches
 
 
-def turns(*mixes: Mix, seed: int = 3) -> Turns:
-    return Turns(mixes, open_parts(mixes, 1.0, 1), PA17, size=(64, 64), seed=seed)
+def alternating(*mixes: Mix, seed: int = 3) -> AlternatingBatches:
+    return AlternatingBatches(mixes, open_parts(mixes, 1.0, 1), PA17, size=(64, 64), seed=seed)
 
 
 def shown(clip: torch.Tensor) -> list[int]:
@@ -185,29 +188,29 @@ def shown(clip: torch.Tensor) -> list[int]:
     return [round((float(value) + 1) * 127.5 - 5) // 6 for value in clip[:, 0, 0, 0]]
 
 
-def test_one_turn_is_the_plain_batches() -> None:
+def test_without_alternation_these_are_the_plain_batches() -> None:
     mixes = (STILLS, CLIPS)
     plain = Batches(open_parts(mixes, 1.0, 1), PA17, size=(64, 64), seed=3)
     for step in (0, 5):
-        batch, expected = turns(*mixes)[step], plain[step]
+        batch, expected = alternating(*mixes)[step], plain[step]
         assert batch.keys() == expected.keys()
         assert torch.equal(batch["clips"]["frames"], expected["clips"]["frames"])
 
 
-def test_parts_take_turns_and_lose_no_record() -> None:
-    batches = turns(STILLS, replace(CLIPS, turn=1))
+def test_parts_alternate_and_lose_no_record() -> None:
+    batches = alternating(STILLS, replace(CLIPS, batch=1))
     assert [list(batches[step]) for step in range(4)] == [["stills"], ["clips"]] * 2
     for seed in range(4):
-        batches = turns(STILLS, replace(CLIPS, turn=1), seed=seed)
+        batches = alternating(STILLS, replace(CLIPS, batch=1), seed=seed)
         for first, name in enumerate(("stills", "clips")):
             poses = torch.cat([batches[s][name]["pose"][:, 0, 0] for s in range(first, 8, 2)])
             assert len(torch.unique(poses, dim=0)) == len(RECORDS)
     with pytest.raises(ValueError, match="without a gap"):
-        Stage("s", 10, (STILLS, replace(CLIPS, turn=2)))
+        Stage("s", 10, (STILLS, replace(CLIPS, batch=2)))
 
 
 def test_the_distance_of_frames_changes_with_the_batch() -> None:
-    batches = turns(replace(CLIPS, steps=(2, 5, 9)))
+    batches = alternating(replace(CLIPS, steps=(2, 5, 9)))
     for step in range(6):
         for clip in batches[step]["clips"]["frames"]:
             assert set(np.diff(shown(clip))) == {(2, 5, 9)[step % 3]}
@@ -296,10 +299,10 @@ def test_replicas_are_copied_by_the_stage_that_asks(
         small(tiny_config, still)
 
 
-def test_in_turns_a_replica_learns_from_clips_alone(tiny_config: SPNetConfig) -> None:
+def test_in_alternating_batches_a_replica_learns_from_clips_alone(tiny_config: SPNetConfig) -> None:
     torch.manual_seed(0)
     model = SPNet(replace(tiny_config, actions=(2,), replica=True))
-    clips = replace(CLIPS, turn=1, teaches="action")
+    clips = replace(CLIPS, batch=1, teaches="action")
     objective, stage = Objective(model), Stage("s", 10, (STILLS, clips))
     block: Any = model.get_submodule("up2_pb0")
     objective({"stills": sample([-1, -1], frames=1)}, stage, 0.0)["total"].backward()
@@ -406,10 +409,10 @@ def test_training_goes_by_held_out_batches(
         replace(stage, validation=(replace(STILLS, split="test"),))
 
 
-def test_a_run_in_turns_under_a_plateau_resumes_exactly(
+def test_alternating_batches_under_a_plateau_resumes_exactly(
     tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips = replace(CLIPS, turn=1, steps=(1, 3), teaches="action")
+    clips = replace(CLIPS, batch=1, steps=(1, 3), teaches="action")
     stage = Stage(
         "s",
         9,

@@ -49,8 +49,8 @@ class Mix:
     kind: see `poseact.data.KINDS`. root: folder, environment variables are expanded. people, clips:
     which rendered clips, and how many. step: distance of a clip's frames in the record; steps:
     several, of which each batch takes the next. split, options: for the data set's reader, a layout
-    by its name. margin: crop over box, None for the run's. turn: batches alternate between the
-    parts of turn 0, 1, ...; parts of one turn are mixed. action_set: which of the network's action
+    by its name. margin: crop over box, None for the run's. batch: parts of one number are mixed
+    in a batch; batches 0, 1, ... of a stage alternate. action_set: which of the network's action
     sets the classes belong to. teaches: which labels count.
     """
 
@@ -80,7 +80,7 @@ class Mix:
     split: str = "train"
     options: dict[str, str | int | bool] = field(default_factory=dict)
     margin: float | None = None
-    turn: int = 0
+    batch: int = 0
     action_set: int = 0
     teaches: Literal["both", "pose", "action"] = "both"
 
@@ -150,10 +150,10 @@ class Stage:
             raise ValueError(
                 f"stage {self.name}: cached needs trains='actions' and one part of clips"
             )
-        if {mix.turn for mix in self.mix} != set(range(self.turns)):
+        if {mix.batch for mix in self.mix} != set(range(self.alternating)):
             raise ValueError(
-                f"stage {self.name}: turns are 0, 1, ... without a gap, "
-                f"got {[mix.turn for mix in self.mix]}"
+                f"stage {self.name}: alternating batches are 0, 1, ... without a gap, "
+                f"got {[mix.batch for mix in self.mix]}"
             )
         if any(mix.split == "test" for mix in self.validation):
             raise ValueError(
@@ -170,9 +170,9 @@ class Stage:
             )
 
     @property
-    def turns(self) -> int:
+    def alternating(self) -> int:
         """How many kinds of batches alternate."""
-        return 1 + max((mix.turn for mix in self.mix), default=-1)
+        return 1 + max((mix.batch for mix in self.mix), default=-1)
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,10 @@ MACHINES = ("accelerator", "devices", "nodes", "strategy", "workers", "log_every
 """Settings of `Config` that say how a run is computed, not what: they may change on resuming."""
 
 
+FORMER_NAMES = {"Mix": {"turn": "batch"}}
+"""Fields by their names in configurations that version 0.1.0 wrote."""
+
+
 def to_json(config: Config) -> str:
     return json.dumps(dataclasses.asdict(config), indent=1)
 
@@ -285,6 +289,8 @@ def _revive(kind: Any, value: Any) -> Any:
     if not dataclasses.is_dataclass(kind):
         return value
     hints = typing.get_type_hints(kind)
+    former = FORMER_NAMES.get(kind.__name__, {})
+    value = {former.get(name, name): v for name, v in value.items()}
     strange = set(value) - set(hints)
     if strange:
         raise ValueError(f"{getattr(kind, '__name__', kind)} has no field {sorted(strange)}")

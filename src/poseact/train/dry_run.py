@@ -16,9 +16,11 @@ from poseact.core.types import NO_ACTION, Sample
 from poseact.evaluate.views import multiply_adds
 from poseact.models.layers import channels_last
 from poseact.train.config import Config, Mix, Stage
-from poseact.train.loop import StageRun, open_fabric, open_parts, start
+from poseact.train.loop import StageRun, open_fabric
+from poseact.train.network import initial_network
 from poseact.train.objective import Clues, Objective
 from poseact.train.optim import moving_average
+from poseact.train.parts import open_parts
 from poseact.train.run_folder import RunFolder
 
 _RENDERED = 4  # clips of each part of people
@@ -30,7 +32,7 @@ def dry_run(config: Config) -> Iterator[str]:
     Batches are whole; the step itself takes one sample of every part. Of rendered people only a few
     are made. FileNotFoundError, one line, if data is missing: which, and where it was looked for.
     """
-    model = start(config)
+    model = initial_network(config)
     count = sum(p.numel() for p in model.parameters())
     cost = multiply_adds(model, config.size) / 1e9
     model.train()
@@ -46,7 +48,7 @@ def dry_run(config: Config) -> Iterator[str]:
         run.begin()
         for part in run.batches.parts:
             yield f"stage {stage.name}, part {part.name}: {len(part.records):,} records"
-        for step, batch in enumerate(islice(run.steps(0), stage.turns)):
+        for step, batch in enumerate(islice(run.steps(0), stage.alternating)):
             yield from (f"  {line}" for line in _shapes(batch))
             begun = time.monotonic()
             values = run.step(fabric.to_device(_first(batch)), step)

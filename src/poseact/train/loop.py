@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
-import os
-import re
 import time
 import typing
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,18 +15,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
-from poseact import data
 from poseact.core.console import SILENT, Console
 from poseact.core.files import write_text
 from poseact.core.layouts import layout_named
-from poseact.core.types import Record, Sample
-from poseact.data.dataset import Part, Share, loader, make_sample
+from poseact.core.types import Sample
+from poseact.data.dataset import Share, loader, make_sample
 from poseact.data.device_augment import check_augment, cut, finish
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Network
 from poseact.train.checks import held_out_loss, held_out_score
-from poseact.train.config import AUGMENTS, Config, Mix, Stage, from_json, to_json
+from poseact.train.config import Config, Mix, Stage, from_json, to_json
+from poseact.train.network import initial_network
 from poseact.train.objective import Clues, Objective, micro_batches
 from poseact.train.optim import (
     FALLING,
@@ -41,6 +37,7 @@ from poseact.train.optim import (
     moving_average,
     optimizer,
 )
+from poseact.train.parts import AlternatingBatches, open_parts
 from poseact.train.processes import (
     Interrupts,
     Reached,
@@ -59,17 +56,15 @@ from poseact.train.processes import (
     whole_network,
 )
 from poseact.train.run_folder import Log, RunFolder, open_board
-from poseact.train.starting import start
-from poseact.train.turns import Turns
 
 __all__ = [
+    "AlternatingBatches",
     "Clues",
     "Config",
     "Mix",
     "Objective",
     "Stage",
     "Stopped",
-    "Turns",
     "fit",
     "from_json",
     "to_json",
@@ -100,7 +95,7 @@ def fit(
     done = 0 if state is None else int(state["step"])
     board = open_board(folder.path / "tensorboard", done) if tensorboard and folder.writes else None
     torch.manual_seed(config.seed)
-    model = start(config)
+    model = initial_network(config)
     if config.sync_batchnorm:
         model = typing.cast(Network, torch.nn.SyncBatchNorm.convert_sync_batchnorm(model))
     objective = Objective(channels_last(model))
@@ -135,74 +130,6 @@ def _note(config: Config, path: Path) -> str:
         except ValueError:  # another run, which `claim` will say
             pass
     return to_json(config)
-
-
-# ------------------------------------------------------------------------------- data
-
-
-def open_parts(
-    mixes: Sequence[Mix], margin: float, workers: int, *, console: Console = SILENT
-) -> list[Part]:
-    """The parts with their records; what several parts share is read once.
-
-    FileNotFoundError names the part, and where its data was looked for.
-    """
-    read: dict[str, list[Record]] = {}
-    for mix in mixes:
-        if _source(mix) not in read:
-            read[_source(mix)] = _records(mix, workers, console)
-    return [
-        Part(
-            name=mix.name,
-            records=read[_source(mix)],
-            count=mix.count,
-            frames=mix.frames,
-            step=mix.step,
-            augment=AUGMENTS[mix.augment],
-            margin=margin if mix.margin is None else mix.margin,
-        )
-        for mix in mixes
-    ]
-
-
-def _source(mix: Mix) -> str:
-    return repr((mix.kind, mix.root, mix.split, mix.options, mix.people, mix.clips))
-
-
-def _records(mix: Mix, workers: int, console: Console) -> list[Record]:
-    root = None if mix.root is None else _folder(mix, mix.root)
-    if not mix.options:
-        return data.load(
-            mix.kind,
-            root,
-            split=mix.split,
-            people=mix.people,
-            clips=mix.clips,
-            workers=workers,
-            console=console,
-        )
-    if mix.kind not in data.READERS or root is None:
-        raise ValueError(f"part {mix.name}: options are for a reader of files with a root")
-    reader = importlib.import_module(f"poseact.data.{data.READERS[mix.kind]}").load
-    strange = set(mix.options) - set(inspect.signature(reader).parameters)
-    if strange:
-        raise ValueError(f"part {mix.name}: the reader of {mix.kind} has no option {strange}")
-    options: dict[str, Any] = dict(mix.options)
-    if "layout" in options:
-        options["layout"] = layout_named(options["layout"])
-    return reader(root, mix.split, **options)
-
-
-def _folder(mix: Mix, root: str) -> str:
-    expanded = os.path.expandvars(root)
-    unset = re.search(r"\$\w+", expanded)
-    if unset:
-        raise FileNotFoundError(
-            f"part {mix.name}: {mix.kind} is looked for in {root}, and {unset[0]} is not set"
-        )
-    if not Path(expanded).exists():
-        raise FileNotFoundError(f"part {mix.name}: no {mix.kind} data in {expanded} ({root})")
-    return expanded
 
 
 # ------------------------------------------------------------------------------- the loop
@@ -240,9 +167,9 @@ class StageRun:
         self._every_process_has_a_share()
         seed = config.seed * 1000 + number  # stages see other batches
         on_device = config.augment_on == "device"
-        self.batches = self._turns(self.stage.mix, seed, workers, on_device=on_device)
+        self.batches = self._open(self.stage.mix, seed, workers, on_device=on_device)
         held_out = self.stage.validation
-        self.validation = self._turns(held_out, seed, workers) if held_out else None
+        self.validation = self._open(held_out, seed, workers) if held_out else None
         self.plateau, self.best = Plateau(self.stage), Best(self.stage)
         shard(fabric, objective, average.module)
         freeze(self.model, self.stage)
@@ -251,17 +178,17 @@ class StageRun:
 
     def _every_process_has_a_share(self) -> None:
         stage, world = self.stage, self.fabric.world_size
-        turns = ([m.count for m in stage.mix if m.turn == turn] for turn in range(stage.turns))
-        least = stage.cached or min(map(max, turns))
+        counts = ([m.count for m in stage.mix if m.batch == k] for k in range(stage.alternating))
+        least = stage.cached or min(map(max, counts))
         if world > least:
             raise ValueError(
                 f"stage {stage.name}: {world} processes share a batch whose largest part has "
                 f"{least} samples; give it more, or take fewer devices"
             )
 
-    def _turns(
+    def _open(
         self, mixes: Sequence[Mix], seed: int, workers: int, *, on_device: bool = False
-    ) -> Turns:
+    ) -> AlternatingBatches:
         config = self.config
         with self.fabric.rank_zero_first(local=True):  # people are rendered once
             parts = open_parts(mixes, config.margin, workers, console=self.folder.console)
@@ -269,7 +196,7 @@ class StageRun:
             for part in parts:
                 check_augment(part.name, part.augment)
         layout, make = layout_named(config.layout), cut if on_device else make_sample
-        return Turns(mixes, parts, layout, size=config.size, seed=seed, make=make)
+        return AlternatingBatches(mixes, parts, layout, size=config.size, seed=seed, make=make)
 
     def run(
         self, done: int, first: int, state: dict[str, Any] | None, *, board: Any | None = None
@@ -458,7 +385,7 @@ class StageRun:
             self.plateau.check(score if metric in FALLING else -score)
         return {"validation" if metric == "loss" else metric: torch.tensor(score)}
 
-    def _held_out(self, batches: Turns) -> float:
+    def _held_out(self, batches: AlternatingBatches) -> float:
         """The averaged weights on held-out data, in inference mode."""
         same_buffers(self.fabric, self.average)
         model = whole_network(self.fabric, self.config, self.average.module).eval()

@@ -17,10 +17,10 @@ from poseact.models.layers import channels_last
 from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
 from poseact.train.config import Config
 from poseact.train.loop import StageRun, open_fabric
+from poseact.train.network import initial_network
 from poseact.train.objective import Objective
 from poseact.train.optim import learning_rate, moving_average
 from poseact.train.run_folder import RunFolder
-from poseact.train.starting import start
 
 HIGHEST = 1.0
 DECADES = tuple(10.0**power for power in range(-7, 1))
@@ -52,7 +52,7 @@ def find_lr(
     )
     config = replace(config, stages=(stage,))
     fabric = open_fabric(config)
-    model = start(config)
+    model = initial_network(config)
     average = AveragedModel(model, multi_avg_fn=moving_average(0.0), use_buffers=True)
     folder = RunFolder(out, writes=False, console=console)
     objective = Objective(channels_last(model))

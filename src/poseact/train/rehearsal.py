@@ -15,7 +15,8 @@ from poseact.models import weights
 from poseact.models.weights import network
 from poseact.train.checks import score_records, spread
 from poseact.train.config import Config, Mix, Stage
-from poseact.train.loop import fit, open_fabric, open_parts
+from poseact.train.loop import fit, open_fabric
+from poseact.train.parts import open_parts
 from poseact.train.run_folder import RunFolder
 
 _CLIPS = 4
@@ -55,7 +56,7 @@ def dev_run(config: Config, out: Path, *, console: Console = SILENT) -> Iterator
 
 
 def shortened(config: Config) -> Config:
-    """The same stages on one process with few samples; every turn comes up."""
+    """The same stages on one process with few samples; every kind of batch comes up."""
     return replace(
         config,
         stages=tuple(_short(stage) for stage in config.stages),
@@ -70,7 +71,7 @@ def shortened(config: Config) -> Config:
 def _short(stage: Stage) -> Stage:
     return replace(
         stage,
-        steps=max(_STEPS, stage.turns),
+        steps=max(_STEPS, stage.alternating),
         mix=tuple(map(_few, stage.mix)),
         validation=tuple(map(_few, stage.validation)),
         validation_batches=1,

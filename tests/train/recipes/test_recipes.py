@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from conftest import ROOT
+from poseact import data
 from poseact.cli.app import main
 from poseact.core.layouts import MPII16, layout_named
 from poseact.core.types import Record
@@ -94,8 +95,8 @@ def test_the_shipped_recipe_stays_as_it_is() -> None:
 # ------------------------------------------------------------------------------- as published
 
 
-def shares(stage: Stage, turn: int = 0) -> dict[str, float]:
-    own = [mix for mix in stage.mix if mix.turn == turn]
+def shares(stage: Stage, kind: int = 0) -> dict[str, float]:
+    own = [mix for mix in stage.mix if mix.batch == kind]
     return {mix.kind: mix.count * mix.frames / sum(m.count * m.frames for m in own) for mix in own}
 
 
@@ -113,8 +114,8 @@ def test_data_is_mixed_as_the_papers_say() -> None:
         {"ntu": 0.1, "mpii": 0.45, "h36m": 0.45}, abs=0.02
     )
     for name in ("tpami_penn", "tpami_ntu"):  # "4 batches of 8 frames" for each task
-        for turn in (0, 1):
-            own = [m for m in recipe(name).stages[-1].mix if m.turn == turn]
+        for kind in (0, 1):
+            own = [m for m in recipe(name).stages[-1].mix if m.batch == kind]
             assert sum(m.count * m.frames for m in own) == 32
     assert [len(recipe(name).stages[0].mix) for name in ("cvpr_mpii", "cvpr_h36m_only")] == [1, 1]
 
@@ -187,12 +188,12 @@ def test_every_cell_can_be_measured() -> None:
 
 
 def test_the_price_is_counted(tiny_config: SPNetConfig) -> None:
-    """By hand: a pose stage, a frozen stage of clips, both in turn, and heads from a cache."""
+    """By hand: a pose stage, a frozen stage of clips, both alternating, and heads from a cache."""
     stills, clips = Mix("a", "people", 6), Mix("b", "people", 2, frames=4, clips=50)
     stages = (
         Stage("pose", 10, (stills,)),
         Stage("heads", 5, (clips,), trains="actions_keras"),
-        Stage("both", 8, (stills, replace(clips, turn=1))),
+        Stage("both", 8, (stills, replace(clips, batch=1))),
         Stage("cached", 7, (clips,), trains="actions", cached=16),
     )
     config = Config("x", tiny_config, "PA17", (("a",) * 4,), stages, size=(64, 64), frames=4)
@@ -255,7 +256,7 @@ def test_a_rehearsal_steps_through_every_stage(
     )
     assert any(line.startswith("  clips: frames (4, 8, 3, 64, 64)") for line in lines)
     steps = [line for line in lines if "rmsprop step: total" in line]
-    assert len(steps) == 4  # pose, actions, and both in two turns
+    assert len(steps) == 4  # pose, actions, and both in two kinds of batches
     assert ["action" in line for line in steps] == [False, True, False, True]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mpii", "penn"]
 
@@ -281,7 +282,7 @@ def test_a_rehearsal_knows_cached_stages(
     tiny_config: SPNetConfig,
 ) -> None:
     records = [record(i, 8) for i in range(4)]
-    monkeypatch.setattr(loop.data, "load", lambda *_, **__: records)
+    monkeypatch.setattr(data, "load", lambda *_, **__: records)
     monkeypatch.setitem(RECIPES, "tiny", lambda: config)
     clips = Mix("clips", "people", 2, frames=4)
     stage = Stage("heads", 50, (clips,), trains="actions", cached=3)

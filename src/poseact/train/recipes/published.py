@@ -88,14 +88,14 @@ def tpami_penn(
     blind_to: Literal["nothing", "pose", "appearance"] = "nothing",
     last_block_only: bool = False,
 ) -> Config:
-    """MPII and Penn Action (TPAMI 4.2.3): poses, the heads alone, then both tasks in turn.
+    """MPII and Penn Action (TPAMI 4.2.3): poses, the heads alone, then both alternate.
 
     Pose data: MPII 80 %, Penn 20 % of 32 images. Frames of a clip are 3 to 10 apart. Epochs are the
     released script's, whose numbers (2, 15, 25) the text repeats. Decoupled action poses are copied
     when the pose training ends (3.3.4). Penn's frame rate is taken as 30, of which every 6th.
     """
     clips = replace(
-        PENN, name="clips", count=4, frames=8, steps=EVERY_3_TO_10, teaches="action", turn=0
+        PENN, name="clips", count=4, frames=8, steps=EVERY_3_TO_10, teaches="action", batch=0
     )
     base = replace(STAGE, over_blocks="last" if last_block_only else "sum")
     stages = (
@@ -113,7 +113,7 @@ def tpami_penn(
             base,
             name="both",
             steps=2 * 28 * EPOCH,  # 28 epochs of a pose batch and a clip batch a step
-            mix=(*pose, replace(clips, turn=1)),
+            mix=(*pose, replace(clips, batch=1)),
             schedule="steps",
             milestones=((15 - 2) / 28, (25 - 2) / 28),
             blind_to=blind_to,
@@ -148,7 +148,7 @@ def tpami_penn_released(name: str, model: SPNetConfig) -> Config:
 def tpami_penn_action_only(name: str) -> Config:
     """Table 6, first row: the full network without pose supervision; 30 epochs as with it."""
     full = tpami_penn(name, spnet.PUBLISHED["penn_paper"])
-    clips = replace(full.stages[-1].mix[-1], turn=0)
+    clips = replace(full.stages[-1].mix[-1], batch=0)
     stage = replace(
         full.stages[-1],
         name="actions only",
@@ -186,13 +186,13 @@ def tpami_pose3d(name: str, pose: tuple[Mix, ...], *, released: bool) -> Config:
 
 
 def tpami_ntu(name: str, model: SPNetConfig) -> Config:
-    """Human3.6M, MPII and NTU (TPAMI 4.2.3): 50 epochs of the heads alone, then both in turn.
+    """Human3.6M, MPII and NTU (TPAMI 4.2.3): 50 epochs of the heads alone, then both alternate.
 
     SGD at 0.01, divided by 10 after epochs 50 and 55. An epoch is taken as one pass through the
     clips, and the end as epoch 60, which the text leaves to a plateau.
     """
     clips = replace(
-        NTU, name="clips", count=4, frames=8, steps=EVERY_3_TO_10, teaches="action", turn=0
+        NTU, name="clips", count=4, frames=8, steps=EVERY_3_TO_10, teaches="action", batch=0
     )
     epoch = NTU_CLIPS // 4
     sgd = replace(STAGE, optimizer="sgd", momentum=0.9)
@@ -211,7 +211,7 @@ def tpami_ntu(name: str, model: SPNetConfig) -> Config:
             sgd,
             name="both",
             steps=2 * 10 * epoch,
-            mix=(*POSE_3D, replace(clips, turn=1)),
+            mix=(*POSE_3D, replace(clips, batch=1)),
             lr=0.001,
             schedule="steps",
             milestones=(0.5,),

@@ -152,7 +152,7 @@ def cost(config: Config) -> Cost:
     for stage in config.stages:
         pose = frame * (3 if stage.trains == "all" else 1)
         for mix in stage.mix:
-            seen = mix.clips if stage.cached else stage.steps * mix.count // stage.turns
+            seen = mix.clips if stage.cached else stage.steps * mix.count // stage.alternating
             heads = stage.steps * stage.cached if stage.cached else seen
             frames += seen * mix.frames
             total += seen * mix.frames * pose + (3 * heads * clip if mix.frames > 1 else 0)
@@ -184,8 +184,7 @@ def describe(name: str) -> str:
     mixes = [m for stage in config.stages for m in (*stage.mix, *stage.validation)]
     data = sorted({f"{m.kind} ({m.root})" if m.root else m.kind for m in mixes})
     batches = ", ".join(
-        f"{stage.name} {stage.steps:,} x {' | '.join(_batch(stage, t) for t in range(stage.turns))}"
-        for stage in config.stages
+        f"{stage.name} {stage.steps:,} x {_batches(stage)}" for stage in config.stages
     )
     lines = [
         name,
@@ -202,8 +201,12 @@ def describe(name: str) -> str:
     return "\n".join(lines)
 
 
-def _batch(stage: Stage, turn: int) -> str:
+def _batches(stage: Stage) -> str:
+    return " | ".join(_batch(stage, kind) for kind in range(stage.alternating))
+
+
+def _batch(stage: Stage, kind: int) -> str:
     """Such as "20 photos + 16 people"; clips with their frames."""
-    own = [mix for mix in stage.mix if mix.turn == turn]
+    own = [mix for mix in stage.mix if mix.batch == kind]
     clip = {mix.name: f" x {mix.frames} frames" if mix.frames > 1 else "" for mix in own}
     return " + ".join(f"{mix.count} {mix.name}{clip[mix.name]}" for mix in own)

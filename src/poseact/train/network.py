@@ -12,7 +12,7 @@ from poseact.models.weights import Network, network
 from poseact.train.config import Config
 
 
-def start(config: Config) -> Network:
+def initial_network(config: Config) -> Network:
     """The network in training mode: fresh, or from `config.init`.
 
     ValueError if those weights are of another network; what concerns actions may differ.

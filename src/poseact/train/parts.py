@@ -1,0 +1,133 @@
+"""What a stage learns from: its parts with their records, and the batches they are mixed into."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from poseact import data
+from poseact.core.console import SILENT, Console
+from poseact.core.layouts import Layout, layout_named
+from poseact.core.types import Record, Sample
+from poseact.data.dataset import Batches, Part, make_sample
+from poseact.train.config import AUGMENTS, Mix
+
+
+def open_parts(
+    mixes: Sequence[Mix], margin: float, workers: int, *, console: Console = SILENT
+) -> list[Part]:
+    """The parts with their records; what several parts share is read once.
+
+    FileNotFoundError names the part, and where its data was looked for.
+    """
+    read: dict[str, list[Record]] = {}
+    for mix in mixes:
+        if _source(mix) not in read:
+            read[_source(mix)] = _records(mix, workers, console)
+    return [
+        Part(
+            name=mix.name,
+            records=read[_source(mix)],
+            count=mix.count,
+            frames=mix.frames,
+            step=mix.step,
+            augment=AUGMENTS[mix.augment],
+            margin=margin if mix.margin is None else mix.margin,
+        )
+        for mix in mixes
+    ]
+
+
+def _source(mix: Mix) -> str:
+    return repr((mix.kind, mix.root, mix.split, mix.options, mix.people, mix.clips))
+
+
+def _records(mix: Mix, workers: int, console: Console) -> list[Record]:
+    root = None if mix.root is None else _folder(mix, mix.root)
+    if not mix.options:
+        return data.load(
+            mix.kind,
+            root,
+            split=mix.split,
+            people=mix.people,
+            clips=mix.clips,
+            workers=workers,
+            console=console,
+        )
+    if mix.kind not in data.READERS or root is None:
+        raise ValueError(f"part {mix.name}: options are for a reader of files with a root")
+    reader = importlib.import_module(f"poseact.data.{data.READERS[mix.kind]}").load
+    strange = set(mix.options) - set(inspect.signature(reader).parameters)
+    if strange:
+        raise ValueError(f"part {mix.name}: the reader of {mix.kind} has no option {strange}")
+    options: dict[str, Any] = dict(mix.options)
+    if "layout" in options:
+        options["layout"] = layout_named(options["layout"])
+    return reader(root, mix.split, **options)
+
+
+def _folder(mix: Mix, root: str) -> str:
+    expanded = os.path.expandvars(root)
+    unset = re.search(r"\$\w+", expanded)
+    if unset:
+        raise FileNotFoundError(
+            f"part {mix.name}: {mix.kind} is looked for in {root}, and {unset[0]} is not set"
+        )
+    if not Path(expanded).exists():
+        raise FileNotFoundError(f"part {mix.name}: no {mix.kind} data in {expanded} ({root})")
+    return expanded
+
+
+class AlternatingBatches(Batches):
+    """Batches of a stage whose kinds alternate, and whose clips change the distance of frames.
+
+    With n kinds, batch s is number s // n of kind s % n, which mixes the parts of `Mix.batch`
+    s % n. With one kind and one distance these are the `Batches` of the parts.
+    """
+
+    def __init__(
+        self,
+        mixes: Sequence[Mix],
+        parts: Sequence[Part],
+        layout: Layout,
+        *,
+        size: tuple[int, int],
+        seed: int = 0,
+        make: Callable[..., Any] = make_sample,
+    ) -> None:
+        super().__init__(parts, layout, size=size, seed=seed, make=make)
+        kinds = 1 + max(mix.batch for mix in mixes)
+        self.kinds = [self._variants(mixes, kind) for kind in range(kinds)]
+
+    def _variants(self, mixes: Sequence[Mix], kind: int) -> list[Batches]:
+        """The batches of a kind, once for every combination of distances that comes up."""
+        own = [(mix, part) for mix, part in zip(mixes, self.parts) if mix.batch == kind]
+        variants: list[Batches] = []
+        for i in range(math.lcm(*(max(len(mix.steps), 1) for mix, _ in own))):
+            spaced = [
+                replace(part, step=mix.steps[i % len(mix.steps)]) if mix.steps else part
+                for mix, part in own
+            ]
+            seed = self.seed + 100_000_000 * kind  # parts of two kinds see other draws
+            variants.append(Batches(spaced, self.layout, size=self.size, seed=seed, make=self.make))
+        return variants
+
+    def share(self, step: int, rank: int, world: int) -> dict[str, Sample]:
+        batches, number = self._at(step)
+        return batches.share(number, rank, world)
+
+    def names(self, step: int) -> dict[str, list[str]]:
+        batches, number = self._at(step)
+        return batches.names(number)
+
+    def _at(self, step: int) -> tuple[Batches, int]:
+        number, kind = divmod(step, len(self.kinds))
+        variants = self.kinds[kind]
+        return variants[number % len(variants)], number
