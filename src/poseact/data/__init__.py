@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from poseact.core.console import SILENT, Console
+from poseact.data import nobody, pack
+from poseact.data.sets import (
+    coco,
+    folder,
+    h36m,
+    jhmdb,
+    lsp,
+    mpi_inf_3dhp,
+    mpii,
+    msr3d,
+    ntu,
+    penn,
+    sbu,
+    skeletons,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,23 +29,40 @@ if TYPE_CHECKING:
     from poseact.core.types import Record
     from poseact.people.scene import PeopleConfig
 
-READERS = {
-    "lspet": "sets.lsp",
-    "mpii": "sets.mpii",
-    "coco": "sets.coco",
-    "jhmdb": "sets.jhmdb",
-    "h36m": "sets.h36m",
-    "mpi_inf_3dhp": "sets.mpi_inf_3dhp",
-    "penn": "sets.penn",
-    "ntu": "sets.ntu",
-    "folder": "sets.folder",
-    "skeletons": "sets.skeletons",
-    "msr3d": "sets.msr3d",
-    "sbu": "sets.sbu",
-    "nobody": "nobody",
-    "packed": "pack",
+READERS: dict[str, ModuleType] = {
+    "lspet": lsp,
+    "mpii": mpii,
+    "coco": coco,
+    "jhmdb": jhmdb,
+    "h36m": h36m,
+    "mpi_inf_3dhp": mpi_inf_3dhp,
+    "penn": penn,
+    "ntu": ntu,
+    "folder": folder,
+    "skeletons": skeletons,
+    "msr3d": msr3d,
+    "sbu": sbu,
+    "nobody": nobody,
+    "packed": pack,
 }
 """Kind of data set -> the module whose `load(root, split)` reads it."""
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "mpii": ("box", "people", "pictures", "annotations"),
+    "coco": ("annotations",),
+    "jhmdb": ("fold", "subset", "box", "annotations"),
+    "h36m": ("step", "stills", "layout", "detections", "subjects", "drop_corrupt"),
+    "mpi_inf_3dhp": ("step", "stills"),
+    "penn": ("boxes", "swap_sides"),
+    "ntu": ("protocol", "classes", "missing", "keep_missing", "sides", "step", "workers"),
+    "folder": ("boxes", "layout"),
+    "skeletons": ("subset", "train_subjects", "listed", "fold"),
+    "msr3d": ("subset", "train_subjects", "form", "listed"),
+    "sbu": ("fold", "protocol", "seed"),
+    "nobody": ("layout",),
+}
+"""What else the `load` of a kind takes, if anything."""
+
 KINDS = ("people", *READERS)
 
 
@@ -61,7 +93,7 @@ def load(
         raise ValueError(f"unknown data set {kind!r}; there are {', '.join(KINDS)}")
     if root is None:
         raise ValueError(f"data set {kind} needs its folder: --root DIR")
-    return import_module(f"poseact.data.{READERS[kind]}").load(root, split)
+    return READERS[kind].load(root, split)
 
 
 def load_splits(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +247,7 @@ def _read(
     if kind == "h36m" and (Path(root) / "annotations.mat").is_file():
         # The original's form has all 32 joints, so its networks' own are read by its tables.
         options["layout"] = layout_named(card.layout if card.layout in _BY_TABLE else "H36M17")
-    records = import_module(f"poseact.data.{data.READERS[kind]}").load(root, split, **options)
+    records = data.READERS[kind].load(root, split, **options)
     # Classes of a packed set are numbers without names: nothing says that the network's are these.
     return [replace(r, action=None) for r in records] if kind == "packed" else records
 

@@ -8,12 +8,10 @@ sequences are not, and each counts once.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -93,8 +91,7 @@ def open_takes(
         kind = "skeletons"
     if kind not in data.READERS:
         raise ValueError(f"unknown data set {kind!r}; skeletons are in msr3d, skeletons and sbu")
-    load = import_module(f"poseact.data.{data.READERS[kind]}").load
-    options = inspect.signature(load).parameters
+    load, options = data.READERS[kind].load, data.OPTIONS.get(kind, ())
     if "subset" not in options and subset != "all":
         raise ValueError(f"{kind} has no subsets, got {subset!r}")
     asked = {"subset": subset} if "subset" in options else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from poseact.core.layouts import SBU15
 from poseact.core.types import NO_ACTION, Record
 from poseact.data import READERS
 from poseact.data.sets import sbu, skeletons
+from poseact.people import motions
 from poseact.skeletons.spmf import SPMFConfig, spmf
 
 _SPMF_PX = 128  # of a picture on the sheet; networks see 32
@@ -50,5 +50,4 @@ def _class_names(kind: str, root: Path | None, *, two: bool) -> tuple[str, ...]:
         return sbu.ACTIONS
     if kind == "skeletons" and root is not None:
         return skeletons.label_names(root)
-    module = "people.motions" if kind == "people" else f"data.{READERS[kind]}"
-    return getattr(import_module(f"poseact.{module}"), "ACTIONS", ())
+    return getattr(motions if kind == "people" else READERS[kind], "ACTIONS", ())

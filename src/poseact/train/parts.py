@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import math
 import os
 import re
@@ -63,14 +61,13 @@ def _records(mix: Mix, workers: int, console: Console) -> list[Record]:
         )
     if mix.kind not in data.READERS or root is None:
         raise ValueError(f"part {mix.name}: options are for a reader of files with a root")
-    reader = importlib.import_module(f"poseact.data.{data.READERS[mix.kind]}").load
-    strange = set(mix.options) - set(inspect.signature(reader).parameters)
+    strange = set(mix.options) - set(data.OPTIONS.get(mix.kind, ()))
     if strange:
         raise ValueError(f"part {mix.name}: the reader of {mix.kind} has no option {strange}")
     options: dict[str, Any] = dict(mix.options)
     if "layout" in options:
         options["layout"] = layout_named(options["layout"])
-    return reader(root, mix.split, **options)
+    return data.READERS[mix.kind].load(root, mix.split, **options)
 
 
 def _folder(mix: Mix, root: str) -> str:
