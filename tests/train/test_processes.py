@@ -36,7 +36,7 @@ from poseact.train.loop import StageRun
 from poseact.train.objective import Objective, micro_batches
 from poseact.train.optim import freeze
 from poseact.train.parts import AlternatingBatches, open_parts
-from poseact.train.processes import Stopped, fill, gather, open_fabric, shard, whole
+from poseact.train.processes import Stopped, fill, gather, open_fabric, shard, whole_state
 
 FRAMES = 6
 MIX = (
@@ -326,7 +326,7 @@ def shards_are_exact(fabric: Any, tiny_config: SPNetConfig) -> None:
     fill(model, other)
     held = sum(cast(DTensor, p).to_local().numel() for p in model.parameters())
     assert 0.45 * count < held < 0.55 * count
-    found = whole(fabric, model.state_dict())
+    found = whole_state(model)
     assert found.keys() == other.keys()
     assert all(torch.equal(found[name], value) for name, value in other.items())
 

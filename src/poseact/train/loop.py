@@ -52,8 +52,9 @@ from poseact.train.processes import (
     same_buffers,
     shard,
     sums_over,
-    whole,
     whole_network,
+    whole_optimizer_state,
+    whole_state,
 )
 from poseact.train.run_folder import Log, RunFolder, open_board
 
@@ -406,13 +407,13 @@ class StageRun:
         state = {
             "step": step,
             "stage": self.number,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": whole_state(self.model),
+            "average": whole_state(self.average),
+            "optimizer": whole_optimizer_state(self.optimizer),
             "plateau": self.plateau.state(),
             "best": self.best.state(),
         }
-        self.folder.save_checkpoint(whole(self.fabric, state))
+        self.folder.save_checkpoint(state)
 
 
 _SLOWER = "Lower `lr` of stages[{number}] (or raise its `warmup`)"

@@ -11,6 +11,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    set_model_state_dict,
+)
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils import _pytree
@@ -20,6 +25,7 @@ from poseact.models.weights import Network, network
 from poseact.train.config import Config
 
 _SUMS = "set_force_sum_reduction_for_comms"
+_WHOLE = StateDictOptions(full_state_dict=True)
 
 
 class Stopped(KeyboardInterrupt):
@@ -128,56 +134,51 @@ def reshard(module: nn.Module) -> None:
         module.reshard()
 
 
-def whole(fabric: Any, state: Any) -> Any:
-    """The state of a sharded module or optimiser with whole tensors; all processes must ask."""
-    leaves, tree = _pytree.tree_flatten(state)
-    shards = [leaf for leaf in leaves if isinstance(leaf, DTensor)]
-    if not shards:
-        return state
-    world = fabric.world_size
-    everyone = gather(fabric, torch.cat([shard.to_local().flatten() for shard in shards]))
-    rows = [[len(part) for part in torch.arange(len(s)).chunk(world)] for s in shards]
-    rows = [[*each, *[0] * (world - len(each))] for each in rows]  # few rows: the last have none
-    sizes = [r[rank] * (s.numel() // len(s)) for rank in range(world) for r, s in zip(rows, shards)]
-    parts = everyone.split(sizes)
-    found = {
-        id(s): torch.cat(parts[number :: len(shards)]).view(s.shape)
-        for number, s in enumerate(shards)
-    }
-    return _pytree.tree_unflatten([found.get(id(leaf), leaf) for leaf in leaves], tree)
+def whole_state(module: nn.Module) -> dict[str, Any]:
+    """The state of a module with whole tensors; if it is sharded all processes must ask."""
+    return get_model_state_dict(module, options=_WHOLE) if _sharded(module) else module.state_dict()
 
 
 def whole_network(fabric: Any, config: Config, model: nn.Module) -> Network:
     """The network itself or, if it is sharded, a whole copy in eval mode; all must ask."""
-    if not isinstance(next(model.parameters()), DTensor):
+    if not _sharded(model):
         return cast(Network, model)
     copy = network(config.model).to(fabric.device)
-    copy.load_state_dict(whole(fabric, model.state_dict()))
+    copy.load_state_dict(whole_state(model))
     return copy.eval()
 
 
-def fill(module: nn.Module, state: dict[str, Tensor]) -> None:
+def fill(module: nn.Module, state: dict[str, Any]) -> None:
     """Load a whole state into a module, which may be sharded."""
-    mine = module.state_dict()
-    module.load_state_dict({name: _divided(value, mine[name]) for name, value in state.items()})
+    if _sharded(module):
+        set_model_state_dict(module, {**state}, options=_WHOLE)  # which changes what it is given
+    else:
+        module.load_state_dict(state)
+
+
+# Not `set_optimizer_state_dict`: it makes a first step of zero gradients, after which parameters
+# that no gradient has reached yet, and that are not in the file, have a state like all others.
+
+
+def whole_optimizer_state(optimizer: Any) -> dict[str, Any]:
+    """The state of an optimiser with whole tensors; if they are sharded all processes must ask."""
+    return _pytree.tree_map_only(DTensor, DTensor.full_tensor, optimizer.state_dict())
 
 
 def fill_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
     """Load a whole state into an optimiser, whose parameters may be sharded."""
     learning = [p for group in optimizer.param_groups for p in group["params"]]
     for number, values in state["state"].items():
+        like = learning[number]
         for name, value in values.items():
-            if value.shape == learning[number].shape:
-                values[name] = _divided(value, learning[number])
+            if isinstance(like, DTensor) and value.shape == like.shape:  # all processes have it
+                value, mesh = value.to(like.device), like.device_mesh
+                values[name] = distribute_tensor(value, mesh, like.placements, src_data_rank=None)
     optimizer.load_state_dict(state)
 
 
-def _divided(value: Tensor, model: Tensor) -> Tensor:
-    """A whole tensor, divided as `model` is."""
-    if not isinstance(model, DTensor):
-        return value
-    value, mesh = value.to(model.device), model.device_mesh
-    return distribute_tensor(value, mesh, model.placements, src_data_rank=None)  # all have it
+def _sharded(module: nn.Module) -> bool:
+    return isinstance(next(module.parameters()), DTensor)
 
 
 class Reached:
