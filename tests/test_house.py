@@ -39,7 +39,7 @@ ORDER: dict[str, str] = {
     "media": "video",
     "results": "drawing plot jsonl formats",
     "models": """
-        layers stems frames spnet multitask_actions multitask
+        layers pretrained stems frames spnet multitask_actions multitask
         lifter enas enas_controller densenet temporal weights shipped_models
         original/zoo original/hdf5 original/blueprints original/convert
     """,
@@ -50,13 +50,13 @@ ORDER: dict[str, str] = {
     "data": """
         archives frames augment dataset device_augment pack
         sets/coco sets/deephar sets/folder sets/h36m sets/jhmdb sets/lsp sets/mpi_inf_3dhp sets/mpii
-        sets/ntu sets/penn sets/skeletons sets/msr3d sets/sbu
+        sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d sets/sbu sets/clips
         nobody synthetic write check tiles __init__
     """,
     "inference": "window tracking finder procedures predictor detector jobs",
     "evaluate": "metrics views scores poses poses_3d actions benchmarks demo",
     "train": """
-        config losses objective optim processes run_folder network parts checks loop
+        config cached losses objective optim processes run_folder network parts checks loop
         rehearsal dry_run lr_finder curve
         recipes/published recipes/tables recipes/shipped
         own/clips own/actions
@@ -66,7 +66,7 @@ ORDER: dict[str, str] = {
         search search_table
     """,
     "cli": """
-        terminal options unified predict lift demo models import_keras data evaluate
+        terminal options unified predict lift demo models import_keras import_stem data evaluate
         train train_actions train_lifter recipes search doctor app __init__
     """,
 }

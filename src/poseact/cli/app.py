@@ -20,6 +20,7 @@ from poseact.cli.demo import Demo
 from poseact.cli.doctor import Doctor
 from poseact.cli.evaluate import Evaluate
 from poseact.cli.import_keras import ImportKeras
+from poseact.cli.import_stem import ImportStem
 from poseact.cli.lift import Lift
 from poseact.cli.models import Models
 from poseact.cli.predict import Predict
@@ -36,6 +37,7 @@ Command = (
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Models, subcommand("models")]
     | Annotated[ImportKeras, subcommand("import-keras")]
+    | Annotated[ImportStem, subcommand("import-stem")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Evaluate, subcommand("eval")]
     | Annotated[Train, subcommand("train")]

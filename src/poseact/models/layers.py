@@ -78,6 +78,13 @@ def sigmoid_max_confidence(logits: Float[Tensor, "*b H W"]) -> Float[Tensor, "*b
     return logits.amax((-2, -1)).sigmoid()
 
 
+def expected_confidence(
+    prob: Float[Tensor, "*b H W"], confidence_logits: Float[Tensor, "*b H W"]
+) -> Float[Tensor, "*b"]:
+    """A learnt confidence in (0, 1): a map of logits, read under the heat map as depth is."""
+    return (confidence_logits * prob).sum((-2, -1)).sigmoid()
+
+
 # ------------------------------------------------------------------------------- pooling
 
 
@@ -109,6 +116,18 @@ def max_pool_same(
 def max_min_pool(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
     """Max plus min over 2x2 windows: keeps the strongest response of either sign."""
     return max_pool_same(x, (2, 2), (2, 2)) - max_pool_same(-x, (2, 2), (2, 2))
+
+
+def share_pool(prob: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
+    """Half-size maps in which each cell's value is shared linearly among the cells about it.
+
+    With cell-centred grids the sum stays and so does the mean position, but at the border: what
+    would leave the map there goes to its outermost cells.
+    """
+    kernel = prob.new_tensor([0.25, 0.75, 0.75, 0.25])
+    kernel = torch.outer(kernel, kernel).expand(prob.shape[1], 1, 4, 4)
+    inner = F.pad(prob, (1, 1, 1, 1), mode="replicate")
+    return F.conv2d(inner, kernel, stride=2, groups=prob.shape[1])
 
 
 def global_max_min(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C"]:

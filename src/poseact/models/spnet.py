@@ -27,6 +27,7 @@ from poseact.models.layers import (
     ResidualUnit,
     SeparableConv,
     batch_norm,
+    expected_confidence,
     expected_depth,
     global_max_min,
     joint_pool,
@@ -37,7 +38,7 @@ from poseact.models.layers import (
     spatial_softmax,
     window_sum_confidence,
 )
-from poseact.models.stems import LightStem, VGG16Stem
+from poseact.models.stems import LightStem, PyramidStem, VGG16Stem
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class SPNetConfig:
     only. action_pyramids: 1-based pyramids that predict actions. image_div: input size over largest
     map. replica: action blocks read poses of their own ("decoupled", 3.3.4). exit: (pyramid,
     level) of the last block that exists, None for all. entry "light" is ours, not the paper's;
-    "vgg16" (with batch norm: "vgg16_bn") is a 2024 report's, of entry_channels, None as published.
+    "vgg16" (with batch norm: "vgg16_bn") is a 2024 report's, of entry_channels, None as published;
+    "mobilenet_fpn" is MoveNet's feature extractor of entry_width, with entry_heads its heads as the
+    first heat maps too. confidence "learnt" is a map read under the heat map.
     """
 
     joints: int = 16
@@ -65,11 +68,13 @@ class SPNetConfig:
     pose_features: int = 128
     visual_features: int = 128
     alpha: float = 1.0
-    entry: Literal["published", "light", "vgg16", "vgg16_bn"] = "published"
+    entry: Literal["published", "light", "vgg16", "vgg16_bn", "mobilenet_fpn"] = "published"
     cell_centres: bool = False
-    confidence: Literal["window_sum", "max"] = "window_sum"
+    confidence: Literal["window_sum", "max", "learnt"] = "window_sum"
     exit: tuple[int, int] | None = None
     entry_channels: int | None = None
+    entry_width: float = 1.0
+    entry_heads: bool = False
 
     def __post_init__(self) -> None:
         if self.image_div < 4 or self.image_div & (self.image_div - 1):
@@ -89,6 +94,13 @@ class SPNetConfig:
             raise ValueError(
                 "vgg16 divides by 8 and only it takes entry_channels, got "
                 f"{self.entry}, image_div {self.image_div}, entry_channels {self.entry_channels}"
+            )
+        fpn = self.entry == "mobilenet_fpn"
+        deepest = self.image_div * 2 ** (self.levels - 1)
+        if (fpn and (self.image_div > 8 or deepest > 32)) or (self.entry_heads and not fpn):
+            raise ValueError(
+                "mobilenet_fpn divides by 4 or 8, goes down to strides of 32, and only it has "
+                f"entry_heads, got {self.entry}, image_div {self.image_div}, levels {self.levels}"
             )
         if self.exit is not None and self.exit not in _walk(self.pyramids, self.levels):
             raise ValueError(
@@ -144,6 +156,14 @@ class EntryFlow(nn.Module):
 def _entry(config: SPNetConfig) -> nn.Module:
     if config.entry == "published":
         return EntryFlow(config)
+    if config.entry == "mobilenet_fpn":
+        channels = [config.channels(level) for level in range(config.levels)]
+        return PyramidStem(
+            channels,
+            stride=config.image_div,
+            width=config.entry_width,
+            joints=config.joints if config.entry_heads else None,
+        )
     if config.entry == "light":
         return LightStem(config.growth, config.image_div)
     return VGG16Stem(config.channels(0), norm=config.entry == "vgg16_bn")
@@ -187,6 +207,7 @@ class Maps(NamedTuple):
     depth: Tensor | None
     action_heat: Tensor
     action_depth: Tensor | None
+    confidence: Tensor | None
 
 
 class PredictionBlock(nn.Module):
@@ -203,25 +224,32 @@ class PredictionBlock(nn.Module):
         self.conv1 = SeparableConv(c, c, config.kernel)
         self.bn2 = batch_norm(c)
         self.heatmaps_conv1 = ConvSame(c, j)
+        if config.entry_heads:
+            nn.init.zeros_(self.heatmaps_conv1.weight)  # no correction yet
         self.depthmaps_conv1 = ConvSame(c, j) if deep else None
+        self.confidence_conv1 = ConvSame(c, j) if config.confidence == "learnt" else None
         self.heatmaps_conv1_replica = ConvSame(c, j) if replica else None
         self.depthmaps_conv1_replica = ConvSame(c, j) if replica and deep else None
         self.heatmaps_fw_maps = None if last else ConvSame(c, j)
         self.heatmaps_conv2 = None if last else ConvSame(2 * j, c)
         self.depthmaps_conv2 = None if last or not deep else ConvSame(j, c)
 
-    def forward(self, x: Float[Tensor, "N C h w"]) -> tuple[Float[Tensor, "N C h w"], Maps]:
+    def forward(
+        self, x: Float[Tensor, "N C h w"], first: Float[Tensor, "N J h w"] | float = 0.0
+    ) -> tuple[Float[Tensor, "N C h w"], Maps]:
+        """The stream and its maps; heat maps are corrections of `first`."""
         r = self.r1(x)
         s = self.conv1(F.relu(self.bn1(r)))
         a = F.relu(self.bn2(s))
-        heat = self.heatmaps_conv1(a)
+        heat = self.heatmaps_conv1(a) + first
         depth = None if self.depthmaps_conv1 is None else self.depthmaps_conv1(a)
         replica, deep_replica = self.heatmaps_conv1_replica, self.depthmaps_conv1_replica
         maps = Maps(
             heat,
             depth,
-            heat if replica is None else replica(a),
+            heat if replica is None else replica(a) + first,
             depth if deep_replica is None else deep_replica(a),
+            None if self.confidence_conv1 is None else self.confidence_conv1(a),
         )
         if self.heatmaps_conv2 is None or self.heatmaps_fw_maps is None:
             return r + s, maps
@@ -336,7 +364,8 @@ class SPNet(PoseActionNetwork):
     @property
     def stride(self) -> int:
         """Height and width of the input are multiples of this."""
-        return self.config.image_div * 2 ** (self.config.levels - 1)
+        least = 32 if self.config.entry == "mobilenet_fpn" else 1
+        return max(self.config.image_div * 2 ** (self.config.levels - 1), least)
 
     def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
         """Everything that concerns single frames; ValueError if the size does not divide."""
@@ -346,8 +375,10 @@ class SPNet(PoseActionNetwork):
             )
         cfg = self.config
         out = FrameOutput([], [], [], (), [])
-        x = self.entry(x)
-        laterals: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
+        entered = self.entry(x)
+        stream, first = entered if isinstance(entered, tuple) else ([entered], [])
+        x = stream[0]
+        laterals: list[Tensor | None] = [*stream] + [None] * (cfg.levels - len(stream))
         # Appearance is read where a level is first visited, before the lateral sum: the released
         # code does so, the text (3.3.2) speaks of the block's own features.
         appearance: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
@@ -360,29 +391,33 @@ class SPNet(PoseActionNetwork):
             appearance[i] = x if appearance[i] is None else appearance[i]
             lateral = laterals[i]
             x = x if lateral is None else x + lateral
-            x, maps = self.get_submodule(_block(n, i))(x)
+            x, maps = self.get_submodule(_block(n, i))(x, *first[i : i + 1])
             laterals[i] = x
-            prob, pose, score = self._read(maps.heat, maps.depth)
+            prob, pose, score = self._read(maps.heat, maps.depth, maps.confidence)
             out.poses.append(pose)
             out.scores.append(score)
             out.heatmaps.append(maps.heat)
             if n in cfg.action_pyramids:
                 if cfg.replica:
-                    prob, pose, score = self._read(maps.action_heat, maps.action_depth)
+                    prob, pose, score = self._read(
+                        maps.action_heat, maps.action_depth, maps.confidence
+                    )
                     out.decoupled.append((pose, score, maps.action_heat))
                 clues += [pose * score[..., None], joint_pool(prob, cast(Tensor, appearance[i]))]
         return out._replace(clues=tuple(clues))
 
-    def _read(self, heat: Tensor, depth: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _read(
+        self, heat: Tensor, depth: Tensor | None, sure: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Probability maps, pose (N, J, D) and confidence (N, J) from raw maps."""
         prob = spatial_softmax(heat, self.config.alpha)
         pose = soft_argmax(prob, cell_centres=self.config.cell_centres)
         if depth is not None:
             pose = torch.cat([pose, expected_depth(prob, depth)[..., None]], -1)
-        confidence = (
-            window_sum_confidence if self.config.confidence == "window_sum" else max_confidence
-        )
-        return prob, pose, confidence(prob)
+        if sure is not None:
+            return prob, pose, expected_confidence(prob, sure)
+        sums = self.config.confidence == "window_sum"
+        return prob, pose, (window_sum_confidence if sums else max_confidence)(prob)
 
     def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         """Logits (B, A) of each action block and action set from clues (B, T, J, ...) of frames."""

@@ -1,21 +1,32 @@
 """Stems: from pixels to feature maps at an eighth of the size. Both networks can have any of them.
 
 Inception: Luvizon, Picard, Tabia, CVPR 2018, supplement Fig. 2, and an earlier, thinner one of the
-released code. VGG-16: Simonyan and Zisserman 2015, cut after conv4_3. The light one is our own.
+released code. VGG-16: Simonyan and Zisserman 2015, cut after conv4_3. MobileNetV2 with a feature
+pyramid: the feature extractor of MoveNet (Google, Apache-2.0). The light one is our own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from poseact.models.layers import ConvSame, ResidualUnit, SeparableConv, batch_norm, max_pool_same
+from poseact.core.layouts import COCO17, Layout, convert
+from poseact.models.layers import (
+    ConvSame,
+    ResidualUnit,
+    SeparableConv,
+    batch_norm,
+    max_pool_same,
+    share_pool,
+)
+from poseact.models.pretrained import fill, read_tensors
 
 # ------------------------------------------------------------------------------- building blocks
 
@@ -145,26 +156,12 @@ class VGG16Stem(nn.Module):
         FileNotFoundError if there is none; ValueError if a tensor is missing or of another shape,
         for instance where the file has batch normalisation and this stem has not.
         """
-        path = Path(path)
-        if not path.is_file():
+        if not Path(path).is_file():
             raise FileNotFoundError(f"no VGG-16 weights at {path}")
-        if path.suffix == ".safetensors":
-            theirs = load_file(path)
-        else:
-            theirs = torch.load(path, map_location="cpu", weights_only=True)
-        mine = self.features.state_dict()
-        for name, value in mine.items():
-            found = theirs.get(f"features.{name}")
-            if name.endswith("num_batches_tracked"):
-                theirs.setdefault(f"features.{name}", value)
-            elif found is None or found.shape != value.shape:
-                got = "nothing" if found is None else f"shape {tuple(found.shape)}"
-                raise ValueError(
-                    f"{path}: features.{name} must have shape {tuple(value.shape)}, got {got}; "
-                    "this stem wants torchvision's "
-                    + ("vgg16_bn" if self.has_norm else "vgg16 without batch normalisation")
-                )
-        self.features.load_state_dict({name: theirs[f"features.{name}"] for name in mine})
+        counts = {n: v for n, v in self.features.state_dict().items() if "num_batches" in n}
+        theirs = {f"features.{n}": v for n, v in counts.items()} | read_tensors(path)
+        kind = "vgg16_bn" if self.has_norm else "vgg16 without batch normalisation"
+        fill(self.features, theirs, "features.", f"{path}: this stem wants torchvision's {kind};")
 
     @property
     def has_norm(self) -> bool:
@@ -194,3 +191,248 @@ class LightStem(nn.Module):
     def forward(self, x: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N C h w"]:
         x = self.conv2(F.relu(self.bn1(self.conv1(x))))
         return self.deeper(self.res2(self.res1(x)))
+
+
+# ------------------------------------------------------------------------------- MobileNetV2 + FPN
+
+
+class Biased(ConvSame):
+    """`ConvSame` with a bias: a convolution into which its batch normalisation was folded."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int] = (1, 1),
+        *,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's unit (Sandler et al. 2018): six times as wide in the middle, linear ends."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        super().__init__()
+        wide = 6 * inputs
+        self.expand = Biased(inputs, wide)
+        self.depthwise = Biased(wide, wide, (3, 3), stride=stride, groups=wide)
+        self.project = Biased(wide, outputs)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N D h w"]:
+        y = self.project(F.relu6(self.depthwise(F.relu6(self.expand(x)))))
+        return x + y if self.residual else y
+
+
+INVERTED = (
+    *((24, 2), (24, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1), (64, 1)),
+    *((96, 1), (96, 1), (96, 1), (160, 2), (160, 1), (160, 1), (320, 1)),
+)
+"""(channels at width 1, stride) of MobileNetV2's units."""
+TAPS = (1, 4, 8)
+"""Units whose outputs the pyramid takes up: the last of strides 4, 8 and 16."""
+
+
+def _of_eight(channels: float) -> int:
+    """The multiple of eight that MobileNet rounds to: the nearest, not below nine tenths."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class MobileNetFPN(nn.Module):
+    """MoveNet's features: MobileNetV2 of some width, and a feature pyramid down to stride 4.
+
+    width: 1.0 is Lightning, 1.5 MultiPose, 1.75 Thunder. Batch normalisation is folded into the
+    convolutions, as published. Frames are [-1, 1]; TensorFlow's 'same' padding.
+    """
+
+    maps = (24, 24, 32, 64)
+    """Channels at strides 4, 8, 16 and 32."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+
+        def c(channels: int) -> int:
+            return _of_eight(channels * width)
+
+        self.stem = Biased(3, c(32), (3, 3), stride=2)
+        self.first_depthwise = Biased(c(32), c(32), (3, 3), groups=c(32))
+        self.first_project = Biased(c(32), c(16))
+        self.blocks, inputs = nn.ModuleList(), c(16)
+        for channels, stride in INVERTED:
+            self.blocks.append(InvertedResidual(inputs, c(channels), stride=stride))
+            inputs = c(channels)
+        self.last = Biased(inputs, 1280)
+        self.top = Biased(1280, 64)
+        self.lateral = nn.ModuleList([Biased(c(24), 24), Biased(c(32), 32), Biased(c(64), 64)])
+        self.smooth = nn.ModuleList(
+            nn.Sequential(ConvSame(a, a, (3, 3), groups=a), Biased(a, b))
+            for a, b in ((64, 32), (32, 24), (24, 24))
+        )
+
+    def forward(self, x: Float[Tensor, "N 3 H W"]) -> list[Float[Tensor, "N C h w"]]:
+        """Maps at strides 4, 8, 16 and 32."""
+        x = self.first_project(F.relu6(self.first_depthwise(F.relu6(self.stem(x)))))
+        taps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            taps += [x] if number in TAPS else []
+        maps = [self.top(F.relu6(self.last(x)))]
+        for smooth, lateral, tap in zip(self.smooth, reversed(self.lateral), reversed(taps)):
+            up = F.interpolate(maps[0], scale_factor=2.0, mode="bilinear", align_corners=False)
+            maps.insert(0, F.relu(smooth(up + lateral(tap))))
+        return maps
+
+
+def _head(outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        ConvSame(24, 24, (3, 3), groups=24), Biased(24, 96), nn.ReLU(), Biased(96, outputs)
+    )
+
+
+NEAR = 1.8
+"""Cells added to distances before they divide, as in MoveNet's graph."""
+SHARPNESS = 4.0
+"""Exponent with which a `CentreHeads` map begins, so that its mean is near its maximum."""
+
+
+class CentreHeads(nn.Module):
+    """MoveNet's heads as maps of one person: the one nearest to the middle of the crop.
+
+    A centre map finds the person; `regress` at that cell says about where each joint is; the heat
+    maps, divided by the distance to there, say where exactly (CenterNet, Zhou et al. 2019).
+    """
+
+    def __init__(self, joints: int) -> None:
+        super().__init__()
+        self.heatmap, self.regress, self.centre = _head(joints), _head(2 * joints), _head(1)
+        self.sharpness = nn.Parameter(torch.full((joints, 1, 1), SHARPNESS))
+
+    def forward(self, x: Float[Tensor, "N C h w"]) -> Float[Tensor, "N J h w"]:
+        """Probability maps, times the number of cells."""
+        heat, regress = self.heatmap(x), self.regress(x)
+        n, joints, h, w = heat.shape
+        rows, columns = (torch.arange(k, device=x.device, dtype=x.dtype) for k in (h, w))
+        middle = torch.hypot(rows[:, None] - h / 2, columns - w / 2)  # cells
+        centre = (self.centre(x)[:, 0].sigmoid() / (middle + NEAR)).flatten(1).argmax(1)
+        index = centre[:, None, None].expand(-1, 2 * joints, 1)
+        offset = regress.flatten(2).gather(2, index).view(n, joints, 2)  # y x, cells
+        y, x = offset[..., 0] + (centre // w)[:, None], offset[..., 1] + (centre % w)[:, None]
+        dy, dx = rows - y[..., None], columns - x[..., None]
+        distance = (dy[..., None] ** 2 + dx[..., None, :] ** 2 + 1e-6).sqrt()
+        logits = self.sharpness * (F.logsigmoid(heat) - (distance + NEAR).log())
+        return h * w * logits.flatten(2).softmax(2).view_as(heat)
+
+
+FLOOR = 1e-3
+"""Least probability of a cell of the first heat maps, over their mean: blocks can correct them."""
+
+
+class PyramidStem(nn.Module):
+    """A pretrained feature pyramid as stem: every level of the stream begins with maps of its own.
+
+    channels: of the stream at each level. stride: of level 0, 4 or 8. width: of `MobileNetFPN`.
+    With `joints` the stem has heads, so that heat maps exist before the first block. As logits they
+    are added to those of every block, which then learns corrections, and they go into the stream as
+    a block's do.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], *, stride: int, width: float, joints: int | None
+    ) -> None:
+        super().__init__()
+        self.features = MobileNetFPN(width)
+        self.heads = None if joints is None else CentreHeads(joints)
+        self.finer = stride.bit_length() - 3  # maps of the features above level 0
+        self.enter, self.reinject = nn.ModuleList(), nn.ModuleList()
+        for level, outputs in enumerate(channels):
+            inputs = sum(self.features.maps[k] for k in self._maps_of(level, len(channels)))
+            self.enter.append(nn.Sequential(batch_norm(inputs), ConvSame(inputs, outputs)))
+            if joints is not None:
+                self.reinject.append(ConvSame(joints, outputs))
+
+    def forward(self, x: Float[Tensor, "N 3 H W"]) -> tuple[list[Tensor], list[Tensor]]:
+        """Per level: the stream (N, C, h, w), and logits (N, J, h, w) of the first heat maps."""
+        maps = self.features(x)
+        levels = len(self.enter)
+        stream: list[Tensor] = []
+        for level, enter in enumerate(self.enter):
+            size = maps[level + self.finer].shape[-2:]
+            own = [_resized(maps[k], size) for k in self._maps_of(level, levels)]
+            stream.append(enter(torch.cat(own, 1)))
+        if self.heads is None:
+            return stream, []
+        probs = [self.heads(maps[0])]
+        for _ in range(self.finer + levels - 1):
+            probs.append(share_pool(probs[-1]) / 4)  # four cells are one
+        first = [(prob + FLOOR).log() for prob in probs[self.finer :]]
+        stream = [s + conv(F.relu(m)) for s, conv, m in zip(stream, self.reinject, first)]
+        return stream, first
+
+    def _maps_of(self, level: int, levels: int) -> range:
+        """Which maps a level takes in: its own, the first also finer and the last deeper ones."""
+        own = level + self.finer
+        last = len(self.features.maps) - 1 if level == levels - 1 else own
+        return range(own if level else 0, last + 1)
+
+
+def _resized(x: Tensor, size: torch.Size) -> Tensor:
+    """A map in the size of a level: the mean of its cells, or each of them repeated."""
+    if x.shape[-1] > size[-1]:
+        return F.avg_pool2d(x, x.shape[-1] // size[-1])
+    return x if x.shape[-1] == size[-1] else F.interpolate(x, size=size, mode="nearest")
+
+
+# ------------------------------------------------------------------------------- pretrained weights
+
+
+def load_stem(model: nn.Module, path: str | Path, layout: Layout) -> None:
+    """Give a network's stem pretrained weights: MoveNet's, or ImageNet's of VGG-16.
+
+    MoveNet's heads speak of COCO's joints; those of the network, `layout`, get the same rows by
+    name, and where COCO has no such joint a blob about a mean of others (`_rows`) to begin from.
+    FileNotFoundError, or ValueError if the network has another stem or the file other tensors.
+    """
+    entry: Any = getattr(model, "entry", None) or getattr(model, "stem", None)
+    if isinstance(entry, VGG16Stem):
+        entry.load_imagenet(path)
+        return
+    features = getattr(entry, "features", None)
+    if not isinstance(features, MobileNetFPN):
+        raise ValueError(f"{path}: a network with a stem of its own takes no pretrained one")
+    theirs = read_tensors(path)
+    what = f"{path}: not MoveNet of this width;"
+    fill(features, theirs, "features.", what)
+    heads: CentreHeads | None = entry.heads
+    if heads is not None:
+        rows = torch.from_numpy(_rows(layout)).float()  # J 17
+        ours = dict(theirs)
+        same = ((rows != 0).sum(1) == 1)[:, None] * rows
+        for part in ("weight", "bias"):
+            heat, regress = theirs[f"heads.heatmap.3.{part}"], theirs[f"heads.regress.3.{part}"]
+            ours[f"heads.heatmap.3.{part}"] = torch.einsum("jk,k...->j...", same, heat)
+            pairs = regress.unflatten(0, (17, 2))  # y x of a joint
+            ours[f"heads.regress.3.{part}"] = torch.einsum("jk,k...->j...", rows, pairs).flatten(
+                0, 1
+            )
+        for name in ("heatmap", "regress", "centre"):
+            fill(heads.get_submodule(name), ours, f"heads.{name}.", what)
+
+
+CROWN = 1.45
+"""From the base of the neck to the top of the head, in lengths of the way to the ears."""
+
+
+def _rows(layout: Layout) -> np.ndarray:
+    """(J, 17): each joint of a layout as a sum of COCO's, where its prediction begins."""
+    rows = convert(np.eye(17), COCO17, layout)
+    eye = np.eye(17)
+    ears = eye[[COCO17.index("l_ear"), COCO17.index("r_ear")]].mean(0)
+    thorax = eye[[COCO17.index("l_shoulder"), COCO17.index("r_shoulder")]].mean(0)
+    if "head" in layout.joints:
+        rows[layout.index("head")] = CROWN * ears + (1 - CROWN) * thorax
+    return np.nan_to_num(rows, nan=1 / 17)
