@@ -67,10 +67,33 @@ def pixels(batch: Sample) -> np.ndarray:
 
 
 def same(a: Sample, b: Sample) -> bool:
-    return all(
+    return a.keys() == b.keys() and all(
         np.array_equal(a[key].numpy(), b[key].numpy(), equal_nan=a[key].is_floating_point())
-        for key in Sample.__annotations__
+        for key in a
     )
+
+
+def test_weights_of_labels_go_with_their_joints() -> None:
+    record = person(0)
+    assert "weight" not in sample(record)
+    weight = np.zeros((1, 16, 3), np.float32)
+    weight[0, L_WRIST] = 0.25, 0.5, 0.75
+    weight[0, PA16.index("l_hip")] = 1
+    record = replace(record, weight=weight)
+    assert torch.equal(sample(record)["weight"], torch.from_numpy(weight))
+    mirrored = sample(record, Draw(flip=True))["weight"]
+    assert mirrored[0, R_WRIST].tolist() == [0.25, 0.5, 0.75]
+    assert float(mirrored[0, L_WRIST].sum()) == 0
+    lsp_weight = make_sample(record, LSP14, size=SIZE, frames=[0])["weight"]
+    assert lsp_weight[0, LSP14.index("l_wrist")].tolist() == [0.25, 0.5, 0.75]
+
+
+def test_a_derived_joint_has_the_mean_weight_of_those_it_comes_from() -> None:
+    weight = np.zeros((1, 14, 3), np.float32)
+    weight[0, LSP14.index("l_hip")] = 1
+    record = replace(person(0), xy=person(0).xy[:, :14], xyz=None, layout=LSP14, weight=weight)
+    found = make_sample(record, PA17, size=SIZE, frames=[0])["weight"]
+    assert float(found[0, PA17.index("pelvis"), 0]) == 0.5
 
 
 class TestPaint:

@@ -12,6 +12,7 @@ from poseact.core.layouts import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from typing_extensions import NotRequired  # of typing from Python 3.11 on
 
 NO_ACTION = -1
 """`ignore_index`: the class of a sample without an action."""
@@ -85,7 +86,8 @@ class Record:
     frame: reads frame t as uint8 RGB (H, W, 3), None where there are no pictures. xy: (T, J, 2) px,
     NaN unknown. xyz: (T, J, 3) mm in camera axes, or None. visible: (T, J) or None. box: (T, 4) px,
     just around the person, or None. camera: None if unknown. scale_px: (T,) head size for PCKh, or
-    None.
+    None. weight: (T, J, 3) how much x, y and depth of a label count in training, 0 for unknown;
+    None is 1 everywhere.
     """
 
     frame: Callable[[int], np.ndarray] | None
@@ -100,6 +102,7 @@ class Record:
     subject: str = ""
     view: str = ""
     scale_px: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -109,7 +112,8 @@ class Sample(TypedDict):
     """Tensors of one clip; a batch has B in front.
 
     frames (T, 3, H, W) in [-1, 1]; pose (T, J, 3) u v d, NaN unknown; valid (T, J, 3) bool;
-    inside (T, J) bool; action () long, NO_ACTION if none; to_image (T, 3, 3) crop uv -> px.
+    inside (T, J) bool; action () long, NO_ACTION if none; to_image (T, 3, 3) crop uv -> px. weight
+    (T, J, 3): of labels that are not all trusted alike.
     """
 
     frames: Tensor
@@ -118,6 +122,7 @@ class Sample(TypedDict):
     inside: Tensor
     action: Tensor
     to_image: Tensor
+    weight: NotRequired[Tensor]
 
 
 class Output(NamedTuple):

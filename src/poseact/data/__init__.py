@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from poseact.core.console import SILENT, Console
 from poseact.data import nobody, pack
 from poseact.data.sets import (
+    clips,
     coco,
     folder,
     h36m,
@@ -19,6 +20,7 @@ from poseact.data.sets import (
     msr3d,
     ntu,
     penn,
+    pseudo,
     sbu,
     skeletons,
 )
@@ -42,7 +44,9 @@ READERS: dict[str, ModuleType] = {
     "skeletons": skeletons,
     "msr3d": msr3d,
     "sbu": sbu,
+    "clips": clips,
     "nobody": nobody,
+    "pseudo": pseudo,
     "packed": pack,
 }
 """Kind of data set -> the module whose `load(root, split)` reads it."""
@@ -59,7 +63,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "skeletons": ("subset", "train_subjects", "listed", "fold"),
     "msr3d": ("subset", "train_subjects", "form", "listed"),
     "sbu": ("fold", "protocol", "seed"),
+    "clips": ("boxes", "source"),
     "nobody": ("layout",),
+    "pseudo": ("pack", "source"),
 }
 """What else the `load` of a kind takes, if anything."""
 

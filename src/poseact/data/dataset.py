@@ -64,7 +64,7 @@ def make_sample(
     inside = ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)  # False where NaN
     deep = inside & (pose[..., 2] >= 0) & (pose[..., 2] <= 1)
     to_image = np.repeat(np.linalg.inv(matrix)[None], len(frames), 0)
-    return Sample(
+    sample = Sample(
         frames=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 127.5 - 1.0,
         pose=torch.from_numpy(pose.astype(np.float32)),
         valid=torch.from_numpy(np.stack([inside, inside, deep], -1)),
@@ -72,6 +72,20 @@ def make_sample(
         action=torch.tensor(NO_ACTION if record.action is None else record.action),
         to_image=torch.from_numpy(to_image.astype(np.float32)),
     )
+    if record.weight is not None:
+        weight = label_weight(record, layout, frames, flip=draw.flip)
+        sample["weight"] = torch.from_numpy(weight)
+    return sample
+
+
+def label_weight(
+    record: Record, layout: Layout, frames: Sequence[int], *, flip: bool
+) -> np.ndarray:
+    """(T, J, 3) float32 weights of a record's labels in a layout; of a derived joint the mean."""
+    assert record.weight is not None
+    weight = convert(record.weight[list(frames)].astype(np.float32), record.layout, layout)
+    weight = np.nan_to_num(weight)
+    return weight[:, list(layout.flip)] if flip else weight
 
 
 def clip_square(

@@ -72,6 +72,11 @@ def cut(
     pictures = {t: record.frame(t) for t in sorted(set(frames))}
     shape = pictures[frames[0]].shape[:2]
     matrix = draw.matrix(clip_square(record, frames, shape, margin))
+    if record.weight is not None:
+        raise ValueError(
+            f"records of {record.source or 'an unnamed source'} have weighted labels, which "
+            "augment_on='worker' takes"
+        )
     side = int(np.ceil(np.sqrt(2) * max(size))) + 2 * RIM
     corners = transform(np.linalg.inv(matrix), np.array([[0.0, 0], [1, 0], [0, 1], [1, 1]]))
     around = np.concatenate([corners.min(0), corners.max(0)])
