@@ -24,7 +24,6 @@ from poseact.core.types import Person, Result
 from poseact.inference.finder import find
 from poseact.inference.tracking import (
     LOST_FRAMES,
-    LOST_SCORE,
     OneEuro,
     identify,
     lost,
@@ -35,9 +34,8 @@ from poseact.inference.window import ActionWindow, Sampler
 from poseact.media.video import Frame, VideoReader, list_inputs, newest, read_image
 from poseact.models.weights import Card, load
 
-UNSURE_SCORE = 0.95
-"""Below this mean score a follower also looks into a box that is `WIDER` times as large."""
 WIDER = 2.0
+"""So many times as large is the box that a follower tries when a pose is not sure."""
 OUTGROWN = 1.15
 """The wide look is believed if it is surer and its pose so many times larger."""
 SMALLEST_PX = 16
@@ -295,7 +293,7 @@ class Follower:
         look, searched = self._look(rgb)
         score = float(look.score.mean())
         self._scores.append(score)
-        believed = score >= LOST_SCORE
+        believed = score >= predictor.card.believed
         if searched and believed:
             self._recognise(look.box)
         person = predictor.person(look, rgb, track=max(self._count - 1, 0))
@@ -333,11 +331,13 @@ class Follower:
     def _look(self, rgb: np.ndarray) -> tuple[Look, bool]:
         """What is seen in the next frame, and whether it had to be searched for."""
         predictor = self._predictor
-        if self._box is None or (predictor.finds and lost(self._scores)):
+        if self._box is None or (
+            predictor.finds and lost(self._scores, threshold=predictor.card.believed)
+        ):
             self._scores.clear()
             return predictor.start(rgb, None), True
         (look,) = predictor.look(rgb, self._box[None])
-        if predictor.finds and self._people and look.score.mean() < UNSURE_SCORE:
+        if predictor.finds and self._people and look.score.mean() < predictor.card.sure:
             # Somebody who gets up outgrows the box, and a pose cannot leave its crop.
             (wide,) = predictor.look(rgb, square(self._box, margin=WIDER)[None])
             size = rgb.shape[1], rgb.shape[0]

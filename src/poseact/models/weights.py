@@ -33,7 +33,8 @@ class Card:
 
     labels: action names, one tuple per action set. size: (h, w) of the crop in px; 0, 0 for a
     lifter. frames, fps: the clips the actions were trained on. margin: side of the crop over the
-    side of the person's box.
+    side of the person's box. believed: a pose with a lower mean score is nobody's. sure: where it
+    is lower a wider crop is tried, too.
     """
 
     config: dict[str, Any]
@@ -44,6 +45,8 @@ class Card:
     fps: float = 8.0
     margin: float = 1.25
     architecture: str = "spnet"
+    believed: float = 0.6
+    sure: float = 0.95
     provenance: dict[str, str] = field(default_factory=dict)
 
 

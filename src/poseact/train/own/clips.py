@@ -20,7 +20,6 @@ from poseact.core.types import Record
 from poseact.data.frames import VideoFile
 from poseact.data.sets import folder
 from poseact.inference.predictor import Follower, Predictor
-from poseact.inference.tracking import LOST_SCORE
 from poseact.media.video import Frame, VideoReader
 from poseact.models.weights import Card
 
@@ -150,7 +149,7 @@ def follow(predictor: Predictor, clip: Clip) -> dict[int, np.ndarray]:
     follower, boxes = Follower(predictor), {}
     for t in _followed(clip, predictor.card):
         (person,) = follower.push(Frame(t, t / clip.fps, clip.picture(t))).people
-        if person.score.mean() >= LOST_SCORE:
+        if person.score.mean() >= predictor.card.believed:
             boxes[t] = person.box
     return boxes
 
