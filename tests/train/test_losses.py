@@ -9,11 +9,13 @@ import torch.nn.functional as F
 
 from conftest import SHARED
 from poseact.train.losses import (
+    REACH,
     action_cross_entropy,
     confidence_bce,
     deephar_pose_loss,
     elastic_net,
     heatmap_cross_entropy,
+    is_right,
     masked_mean,
 )
 
@@ -45,6 +47,19 @@ def test_masked_mean_of_nothing_is_zero_and_can_be_differentiated():
     values = uniform(3, 4).requires_grad_()
     loss = masked_mean(values, torch.zeros(3, 4, dtype=torch.bool))
     assert loss.item() == 0 and torch.equal(gradient(loss, values), torch.zeros(3, 4))
+
+
+def test_masked_mean_weighs_and_ignores_nan_where_the_weight_is_zero():
+    values, weight = torch.tensor([1.0, 4.0, NAN]), torch.tensor([3.0, 1.0, 0.0])
+    assert masked_mean(values, weight).item() == pytest.approx(7 / 4)
+
+
+def test_a_joint_is_right_within_a_share_of_the_poses_longer_side():
+    pose = torch.tensor([[[0.1, 0.1, NAN], [0.1, 0.9, NAN], [0.3, 0.5, NAN], [NAN, NAN, NAN]]])
+    pred = pose.nan_to_num(0.5)
+    pred[0, 0, 0] += REACH * 0.8 - 1e-3
+    pred[0, 1, 1] += REACH * 0.8 + 1e-3
+    assert is_right(pred, pose).tolist() == [[True, False, True, False]]
 
 
 def test_elastic_net_by_hand():

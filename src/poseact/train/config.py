@@ -6,7 +6,7 @@ import dataclasses
 import json
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from poseact import __version__
@@ -21,6 +21,7 @@ AUGMENTS = {
     "mild": augment.MILD,
     "paper": augment.PAPER,
     "strong": augment.STRONG,
+    "acrobats": replace(augment.STRONG, upside_down=0.35),
     # what a search for people looks into: about a person, and anywhere in a picture
     "windows": augment.Augment(angle_deg=10, scale=(0.7, 2.5), shift=0.8),
     "parts": augment.Augment(angle_deg=10, scale=(0.25, 0.9), shift=0.4),
@@ -51,7 +52,8 @@ class Mix:
     several, of which each batch takes the next. split, options: for the data set's reader, a layout
     by its name. margin: crop over box, None for the run's. batch: parts of one number are mixed
     in a batch; batches 0, 1, ... of a stage alternate. action_set: which of the network's action
-    sets the classes belong to. teaches: which labels count.
+    sets the classes belong to; action: the class of clips that have none. teaches: which labels
+    count.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Mix:
         "mild",
         "paper",
         "strong",
+        "acrobats",
         "windows",
         "parts",
         "cvpr",
@@ -82,6 +85,7 @@ class Mix:
     margin: float | None = None
     batch: int = 0
     action_set: int = 0
+    action: int | None = None
     teaches: Literal["both", "pose", "action"] = "both"
 
 
@@ -105,13 +109,18 @@ class Stage:
     batch normalisation sees the difference.
     heatmap_weight: of a cross entropy on the heat maps that helps short schedules; it falls to zero
     by the share `heatmap_until` of the stage, so that the published loss decides in the end.
-    cached: 0, or with trains="actions" and one part of clips: what the frozen pose part says of
-    each clip (augmented once) is computed once, and the heads learn on batches of so many.
+    cached: 0, or with trains="actions" and parts of clips: what the frozen pose part says of
+    each clip (augmented once) is computed once, and the heads learn on batches of so many, of each
+    part in proportion to its count.
     over_blocks: how the losses of the prediction blocks become one; "sum" is Keras', "last"
     supervises the last block alone (TPAMI Table 4). pose_loss: the papers' elastic net or
     `losses.deephar_pose_loss`. copy_replica: the stage starts with action poses that are copies of
     the pose maps (TPAMI 3.3.4). blind_to: a clue the heads do not get (TPAMI Table 5): the kernels
     that read it are zero and stay so.
+    confidence_target: what a confidence is the probability of: that the joint lies in the crop
+    (the papers'), or that it is predicted within `losses.REACH`, too.
+    entry_lr: factor on the rate of a pretrained stem and its heads, 0 keeps them; entry_frozen: of
+    a MobileNet stem, so many units and all before them stay as they are.
     """
 
     name: str
@@ -144,12 +153,13 @@ class Stage:
     metric: Metric = "loss"
     early_stop: int = 0
     accumulate: int = 1
+    confidence_target: Literal["inside", "right"] = "inside"
+    entry_lr: float = 1.0
+    entry_frozen: int = 0
 
     def __post_init__(self) -> None:
-        if self.cached and (self.trains != "actions" or len(self.mix) != 1):
-            raise ValueError(
-                f"stage {self.name}: cached needs trains='actions' and one part of clips"
-            )
+        if self.cached and (self.trains != "actions" or min(m.frames for m in self.mix) < 2):
+            raise ValueError(f"stage {self.name}: cached needs trains='actions' and parts of clips")
         if {mix.batch for mix in self.mix} != set(range(self.alternating)):
             raise ValueError(
                 f"stage {self.name}: alternating batches are 0, 1, ... without a gap, "
@@ -179,7 +189,8 @@ class Stage:
 class Config:
     """A whole run. fps, frames and margin (crop over box) go onto the card of the weights.
 
-    init: weights to start from; they may lack action heads and decoupled action poses. devices:
+    init: weights to start from; they may lack action heads and decoupled action poses. stem: a file
+    of pretrained features (`models.stems.load_stem`), without init. devices:
     processes that train together on each of `nodes` machines (data-parallel); a batch is the same
     whatever their number, each takes its share. sync_batchnorm: batch normalisation sees the shares
     of all processes (GPUs only). deterministic: only algorithms that give the same numbers every
@@ -214,6 +225,7 @@ class Config:
     deterministic: bool = False
     augment_on: Literal["worker", "device"] = "worker"
     strategy: Literal["auto", "fsdp"] = "auto"
+    stem: str | None = None
 
     def __post_init__(self) -> None:
         sets, spnet = len(self.model.actions), isinstance(self.model, SPNetConfig)

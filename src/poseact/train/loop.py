@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -24,10 +23,11 @@ from poseact.data.device_augment import check_augment, cut, finish
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Network
+from poseact.train.cached import Cached, batches_of
 from poseact.train.checks import held_out_loss, held_out_score
 from poseact.train.config import Config, Mix, Stage, from_json, to_json
 from poseact.train.network import initial_network
-from poseact.train.objective import Clues, Objective, micro_batches
+from poseact.train.objective import Clues, Objective, micro_batches, taught
 from poseact.train.optim import (
     FALLING,
     Best,
@@ -169,6 +169,7 @@ class StageRun:
         seed = config.seed * 1000 + number  # stages see other batches
         on_device = config.augment_on == "device"
         self.batches = self._open(self.stage.mix, seed, workers, on_device=on_device)
+        self.cached = Cached(self.batches, self.stage)
         held_out = self.stage.validation
         self.validation = self._open(held_out, seed, workers) if held_out else None
         self.plateau, self.best = Plateau(self.stage), Best(self.stage)
@@ -262,41 +263,33 @@ class StageRun:
 
     def _cached(self, done: int) -> Iterator[Clues]:
         """Batches of `stage.cached` clips whose clues are computed here, once."""
-        part, model = self.batches.parts[0], whole_network(self.fabric, self.config, self.model)
-        count = -(-len(part.records) // part.count)
+        model = whole_network(self.fabric, self.config, self.model)
         clues: list[tuple[Tensor, ...]] = []
         action: list[Tensor] = []
-        for batch in self._loaded(self.batches, 0, count):
-            sample = self.fabric.to_device(batch[part.name])
-            shape = sample["frames"].shape[:2]
-            with torch.inference_mode():
-                out = model.frames(sample["frames"].flatten(0, 1))
-            clues.append(tuple(clue.unflatten(0, shape).half() for clue in out.clues))
-            action.append(sample["action"])
-            if len(clues) % 50 == 0 and self.folder.writes:
-                self.folder.console.say(
-                    f"clues of {len(clues) * part.count} of {len(part.records)} clips are computed"
-                )
+        for number, part in enumerate(self.batches.parts):
+            loaded = self._loaded(self.cached.alone(number), 0, batches_of(part))
+            for k, batch in enumerate(loaded, start=1):
+                sample = self.fabric.to_device(taught(batch[part.name], self.stage.mix[number]))
+                shape = sample["frames"].shape[:2]
+                with torch.inference_mode():
+                    out = model.frames(sample["frames"].flatten(0, 1))
+                clues.append(tuple(clue.unflatten(0, shape).half() for clue in out.clues))
+                action.append(sample["action"])
+                if k % 50 == 0 and self.folder.writes:
+                    seen = f"{k * part.count} of {len(part.records)} clips of {part.name}"
+                    self.folder.console.say(f"clues of {seen} are computed")
         table = tuple(torch.cat(column).clone() for column in zip(*clues))
         target = torch.cat(action)
         for step in range(done, self.stage.steps):
-            rows = self._rows(step)[self.fabric.global_rank :: self.fabric.world_size]
+            rows = self.cached.rows(step)[self.fabric.global_rank :: self.fabric.world_size]
             index = torch.from_numpy(rows).to(target.device)
             yield Clues(tuple(column[index] for column in table), target[index])
-
-    def _rows(self, step: int) -> np.ndarray:
-        """Which of the clips that were looked at are in a batch of clues."""
-        part = self.batches.parts[0]
-        number = -(-len(part.records) // part.count) * part.count
-        seed = np.random.SeedSequence([self.batches.seed, 2, step])
-        return np.random.default_rng(seed).permutation(number)[: self.stage.cached]
 
     def _names(self, step: int) -> dict[str, list[str]]:
         """The records of the whole batch of a step."""
         if not self.stage.cached:
             return self.batches.names(step)
-        found = [self.batches.record_index(0, int(row)) for row in self._rows(step)]
-        return {self.batches.parts[0].name: [self.batches.record_name(0, i) for i in found]}
+        return self.cached.names(step)
 
     # ---------------------------------------------------------------------------- steps
 
@@ -307,7 +300,7 @@ class StageRun:
         """Forward, backward and one update; the losses. FloatingPointError if one is not finite."""
         stage, world = self.stage, self.fabric.world_size
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(step)
+            group["lr"] = self._rate(step) * group.get("factor", 1.0)
         whole = self._whole(self.losses.counts(batch, stage))
         portions = micro_batches(batch, stage.accumulate)
         sums: dict[str, Tensor] = {}

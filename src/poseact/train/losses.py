@@ -16,13 +16,15 @@ CONFIDENCE_EPSILON = 1e-6
 KERAS_EPSILON = 1e-7
 
 
-def masked_mean(values: Float[Tensor, "*b"], mask: Bool[Tensor, "*#b"]) -> Float[Tensor, ""]:
-    """Mean of the values where the mask (broadcast to them) is true.
+def masked_mean(
+    values: Float[Tensor, "*b"], mask: Bool[Tensor, "*#b"] | Float[Tensor, "*#b"]
+) -> Float[Tensor, ""]:
+    """Mean of the values where the mask (broadcast to them) is true; of weights, weighted by them.
 
     With nothing to average it is 0, still connected to the values, so that backward() works.
     """
     mask = mask.expand_as(values)
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+    return (torch.where(mask > 0, values, 0.0) * mask).sum() / mask.sum().clamp(min=1)
 
 
 def elastic_net(
@@ -33,10 +35,26 @@ def elastic_net(
     return d.abs() + d**2
 
 
+REACH = 0.06
+"""About 0.2 of the torso of somebody who stands, as a share of the longer side of the pose."""
+
+
+@torch.no_grad()
+def is_right(pred: Float[Tensor, "*b J D"], pose: Float[Tensor, "*b J D"]) -> Bool[Tensor, "*b J"]:
+    """Whether a joint is within `REACH` of where it is known to be; False where that is NaN."""
+    uv = pose[..., :2].float()
+    known = ~uv.isnan()
+    low = torch.where(known, uv, torch.inf).amin(-2, keepdim=True)
+    high = torch.where(known, uv, -torch.inf).amax(-2, keepdim=True)
+    side = (high - low).amax(-1)  # *b 1
+    return (pred[..., :2].float() - uv).norm(dim=-1) < REACH * side
+
+
 def confidence_bce(
     score: Float[Tensor, "*b J"], inside: Bool[Tensor, "*b J"]
 ) -> Float[Tensor, "*b J"]:
-    """Binary cross entropy of a confidence 0..1 against "the joint lies in the crop" (TPAMI 4.2.1).
+    """Binary cross entropy of a confidence 0..1 against "the joint lies in the crop" (TPAMI 4.2.1),
+    or another fact about it.
 
     Scores are clamped to [1e-6, 1 - 1e-6]: a sum of probabilities passes 1 by rounding.
     """

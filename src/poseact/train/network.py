@@ -7,7 +7,9 @@ import typing
 from dataclasses import asdict
 from typing import Any
 
+from poseact.core.layouts import layout_named
 from poseact.models import weights
+from poseact.models.stems import load_stem
 from poseact.models.weights import Network, network
 from poseact.train.config import Config
 
@@ -19,6 +21,8 @@ def initial_network(config: Config) -> Network:
     """
     model = network(config.model)
     if config.init is None:
+        if config.stem is not None:
+            load_stem(model, os.path.expandvars(config.stem), layout_named(config.layout))
         return model.train()
     given = weights.load(os.path.expandvars(config.init)).model
     mine, theirs = asdict(model.config), asdict(given.config)

@@ -48,7 +48,7 @@ class Objective(nn.Module):
             action = action * _portion(own, whole, _of_action(stage.mix[0]))
             return {"total": stage.action_weight * action, "action": action}
         mixes = [_mix_of(stage, name) for name in batch]
-        samples = [_taught(sample, mix) for sample, mix in zip(batch.values(), mixes)]
+        samples = [taught(sample, mix) for sample, mix in zip(batch.values(), mixes)]
         frames = torch.cat([s["frames"].flatten(0, 1) for s in samples])  # N 3 H W
         out = self.model.frames(frames.contiguous(memory_format=torch.channels_last))
         pose, valid, inside = (
@@ -56,31 +56,35 @@ class Objective(nn.Module):
             for key in ("pose", "valid", "inside")
         )
         dim = self.model.config.dim
-        pose, valid = pose[..., :dim], valid[..., :dim]
-        known = ~pose[..., 0].isnan()
+        weight = torch.cat([_weight(s).flatten(0, 1) for s in samples])[..., :dim]
+        pose, valid = pose[..., :dim], valid[..., :dim] * weight
+        known = ~pose[..., 0].isnan() * weight[..., 0]
         heat_weight = stage.heatmap_weight * max(0.0, 1 - progress / stage.heatmap_until)
         parts: dict[str, list[Tensor]] = {"pose": [], "confidence": [], "heatmap": []}
         for p, score, heat in zip(out.poses, out.scores, out.heatmaps):
             parts["pose"].append(_pose_loss(p, pose, valid, stage))
+            target = inside
+            if stage.confidence_target == "right":
+                target = inside & losses.is_right(p, pose)
             parts["confidence"].append(
-                losses.masked_mean(losses.confidence_bce(score, inside), known)
+                losses.masked_mean(losses.confidence_bce(score, target), known)
             )
             if heat_weight:
                 entropy = losses.heatmap_cross_entropy(
                     heat, pose[..., :2], cell_centres=self.model.config.cell_centres
                 )
-                parts["heatmap"].append(losses.masked_mean(entropy, inside))
+                parts["heatmap"].append(losses.masked_mean(entropy, inside * weight[..., 0]))
         result = {
             name: _over_blocks(values, stage) * _portion(own, whole, name)
             for name, values in parts.items()
             if values
         }
         actions = self._actions(samples, mixes, out.clues, stage)
-        taught = [name for name, count in whole.items() if name.startswith("action ") and count > 0]
-        if taught and out.clues:
+        named = [name for name, count in whole.items() if name.startswith("action ") and count > 0]
+        if named and out.clues:
             found = [loss * _portion(own, whole, name) for name, loss in actions.items()]
             none = result["pose"].new_zeros(())
-            result["action"] = torch.stack(found or [none]).sum() / len(taught)
+            result["action"] = torch.stack(found or [none]).sum() / len(named)
         factors = {
             "pose": stage.pose_weight,
             "confidence": stage.confidence_weight,
@@ -98,13 +102,15 @@ class Objective(nn.Module):
         found = {"pose": zero, "confidence": zero, "heatmap": zero}
         for name, sample in batch.items():
             mix = _mix_of(stage, name)
-            sample = _taught(sample, mix)
-            valid = sample["valid"][..., :dim]
+            sample = taught(sample, mix)
+            weight = _weight(sample)
+            valid = sample["valid"][..., :dim] * weight[..., :dim]
             if stage.pose_loss == "deephar":
-                valid = valid.flatten(2).any(-1)  # poses, not coordinates
+                valid = (valid > 0).flatten(2).any(-1)  # poses, not coordinates
             found["pose"] = found["pose"] + valid.sum()
-            found["confidence"] = found["confidence"] + (~sample["pose"][..., 0].isnan()).sum()
-            found["heatmap"] = found["heatmap"] + sample["inside"].sum()
+            known = ~sample["pose"][..., 0].isnan() * weight[..., 0]
+            found["confidence"] = found["confidence"] + known.sum()
+            found["heatmap"] = found["heatmap"] + (sample["inside"] * weight[..., 0]).sum()
             if sample["frames"].shape[1] > 1:
                 found[_of_action(mix)] = (sample["action"] != NO_ACTION).sum()
         return found
@@ -171,8 +177,11 @@ def _mix_of(stage: Stage, name: str) -> Mix:
     return next((mix for mix in parts if mix.name == name), Mix(name, "people", 1))
 
 
-def _taught(sample: Sample, mix: Mix) -> Sample:
-    """The sample without the labels that do not count."""
+def taught(sample: Sample, mix: Mix) -> Sample:
+    """The sample without the labels that do not count, and with the class of clips without one."""
+    if mix.action is not None:
+        unnamed = sample["action"] == NO_ACTION
+        sample = {**sample, "action": sample["action"].masked_fill(unnamed, mix.action)}
     if mix.teaches == "pose":
         return {**sample, "action": torch.full_like(sample["action"], NO_ACTION)}
     if mix.teaches == "action":
@@ -182,11 +191,17 @@ def _taught(sample: Sample, mix: Mix) -> Sample:
     return sample
 
 
+def _weight(sample: Sample) -> Tensor:
+    """(B, T, J, 3) how much each label counts."""
+    given = sample.get("weight")
+    return torch.ones_like(sample["pose"]) if given is None else given
+
+
 def _pose_loss(predicted: Tensor, pose: Tensor, valid: Tensor, stage: Stage) -> Tensor:
     if stage.pose_loss == "elastic_net":
         return losses.masked_mean(losses.elastic_net(predicted, pose), valid)
-    values = losses.deephar_pose_loss(predicted, torch.where(valid, pose, torch.nan))
-    return losses.masked_mean(values, valid.flatten(1).any(1))
+    values = losses.deephar_pose_loss(predicted, torch.where(valid > 0, pose, torch.nan))
+    return losses.masked_mean(values, (valid > 0).flatten(1).any(1))
 
 
 def _over_blocks(values: list[Tensor], stage: Stage) -> Tensor:

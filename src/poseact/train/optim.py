@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ def freeze(model: Network, stage: Stage) -> None:
     """Gradients and modes of a stage, see `Stage.trains` and `Stage.blind_to`."""
     for name, module in model.named_modules():
         acting = any(part.startswith("act") for part in name.split("."))
-        learns = stage.trains == "all" or acting
+        learns = (stage.trains == "all" and not _kept(name, stage)) or acting
         if name:
             module.train(learns or stage.trains == "actions_keras")
         if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
@@ -38,13 +39,32 @@ def freeze(model: Network, stage: Stage) -> None:
                 nn.init.zeros_(parameter.requires_grad_(False))
 
 
+PRETRAINED = ("entry.features", "entry.heads")
+"""What of a network may have been learnt before, elsewhere."""
+
+
+def _kept(name: str, stage: Stage) -> bool:
+    """Whether a module belongs to the part of a pretrained stem that this stage does not touch."""
+    if not name.startswith(PRETRAINED):
+        return False
+    if stage.entry_lr == 0:
+        return True
+    unit = re.match(r"entry\.features\.blocks\.(\d+)", name)
+    first = name.startswith(("entry.features.stem", "entry.features.first_"))
+    return stage.entry_frozen > (int(unit[1]) if unit else -1 if first else stage.entry_frozen)
+
+
 def optimizer(model: Network, stage: Stage) -> torch.optim.Optimizer:
     """Weight decay acts on kernels only, not on the vectors of batch normalisation."""
-    learning = [p for p in model.parameters() if p.requires_grad]
+    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    slow = [p for n, p in learning if n.startswith(PRETRAINED) and stage.entry_lr != 1]
+    fast = [p for n, p in learning if not n.startswith(PRETRAINED) or stage.entry_lr == 1]
     groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in fast if p.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [p for p in fast if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if slow:  # what was learnt before is not drawn towards zero
+        groups.append({"params": slow, "weight_decay": 0.0, "factor": stage.entry_lr})
     if stage.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=stage.lr)
     if stage.optimizer == "rmsprop":  # Keras' constants, which the published recipes rely on

@@ -13,6 +13,7 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from poseact.data.sets.clips import LABELS
 from poseact.models.spnet import SPNetConfig
 from poseact.models.weights import NetworkConfig, network
 from poseact.people.motions import ACTIONS
@@ -24,8 +25,8 @@ SHARED = "$POSEACT_SHARED/data"
 """Where the data of the shipped models lies; expanded when a run opens it."""
 
 
-def spnet_s(*, clips: int = 5000) -> Config:
-    """The small shipped network: rendered people (2D, 3D, actions) with real photos (2D).
+def spnet_light(*, clips: int = 5000) -> Config:
+    """A small network with a stem of its own: rendered people (2D, 3D, actions), photos (2D).
 
     First poses: a batch is 20 photos of LSP-extended, 16 rendered frames of actions and 4 of other
     poses (unstructured ones and motion capture). Two rounds of that from a high learning rate, one
@@ -88,7 +89,7 @@ def spnet_s(*, clips: int = 5000) -> Config:
         weight_decay=0.05,
     )
     return Config(
-        name="spnet_s",
+        name="spnet_light",
         model=SPNetConfig(
             joints=17,
             dim=3,
@@ -113,8 +114,145 @@ def spnet_s(*, clips: int = 5000) -> Config:
     )
 
 
+def spnet_s() -> Config:
+    """The poses of the small shipped network: MoveNet Lightning's features and heads, refined."""
+    return _refined("spnet_s", 160, steps=2200)
+
+
+def spnet_s_actions() -> Config:
+    """Its action heads, on clues of the frozen pose part (`experiments/blend_stem.py` makes it)."""
+    return _acting(spnet_s())
+
+
+def _refined(name: str, side: int, *, steps: int) -> Config:
+    """SPNet on MoveNet's features: its heads give the first heat maps, the blocks correct them.
+
+    Photos with pseudo-labels (LSP-extended, people of streets and gyms), rendered people with exact
+    2D and 3D, scenes in which a person is small, cut or not there, all in every batch. The units of
+    the stem above stride 16 stay as they are, the others learn ten times slower than the rest. A
+    confidence is the probability that the joint is predicted right.
+    """
+    people = PeopleConfig(
+        frames=2,
+        fps=1.0,
+        height=208,
+        width=208,
+        margin=1.4,
+        bodies=f"{SHARED}/bodies/makehuman.npz",
+        backgrounds=f"{SHARED}/backgrounds",
+    )
+    others = replace(people, random_pose=0.6, mocap=f"{SHARED}/mocap", mocap_share=1.0)
+    scenery = replace(people, height=224, width=224, margin=3.0)
+    sport = Mix("sport", "pseudo", 10, augment="acrobats", root=SHARED, options={"pack": "lspet"})
+    street = replace(sport, name="street", count=9, augment="strong", options={"pack": "people"})
+    pose = Stage(
+        "pose",
+        steps,
+        (
+            sport,
+            street,
+            Mix("people", "people", 6, augment="strong", people=people, clips=2048),
+            Mix("others", "people", 3, augment="strong", people=others, clips=1024),
+            Mix("windows", "people", 2, augment="windows", people=scenery, clips=768),
+            Mix("nobody", "nobody", 2, augment="parts", root=f"{SHARED}/backgrounds/hdri_cc0_256"),
+        ),
+        lr=1.5e-3,
+        weight_decay=1e-4,
+        heatmap_weight=0.1,
+        heatmap_until=0.9,
+        confidence_weight=0.05,
+        confidence_target="right",
+        warmup=200,
+        entry_lr=0.1,
+        entry_frozen=5,
+    )
+    return Config(
+        name=name,
+        model=SPNetConfig(
+            joints=17,
+            dim=3,
+            pyramids=2,
+            levels=3,
+            growth=32,
+            image_div=8,
+            entry="mobilenet_fpn",
+            entry_heads=True,
+            confidence="learnt",
+            cell_centres=True,
+        ),
+        layout="PA17",
+        labels=(),
+        stages=(pose,),
+        size=(side, side),
+        stem=f"{SHARED}/pretrained/movenet_lightning.npz",
+        provenance={
+            "stem": "MoveNet SinglePose Lightning v4, features and heads (Google, Apache-2.0)",
+            "data": "photos of LSP-extended and of people in streets and gyms, labelled by MoveNet "
+            "Thunder and BlazePose, LSP-extended by a crowd too; rendered people (train split; CC0 "
+            "bodies and backgrounds; motion capture of CMU, HDM05 and MIT); CC0 views without "
+            "people",
+        },
+    )
+
+
+def _acting(pose: Config) -> Config:
+    """Action heads for a network of poses: rendered clips, rendered poses of no action, real clips.
+
+    A real clip comes four times, each time cropped and coloured otherwise. `runs/clip_boxes.csv`
+    says where the people in them are (`experiments/clip_boxes.py`).
+    """
+    people = PeopleConfig(
+        frames=8,
+        fps=8.0,
+        height=160,
+        width=160,
+        margin=1.4,
+        bodies=f"{SHARED}/bodies/makehuman.npz",
+        backgrounds=f"{SHARED}/backgrounds",
+    )
+    acting = Mix("acting", "people", 8, frames=8, augment="mild", people=people, clips=2048)
+    posing = replace(people, random_pose=1.0)
+    none = LABELS.index("none")
+    other = replace(acting, name="other", count=2, people=posing, clips=384, action=none)
+    boxes: dict[str, str | int | bool] = {"boxes": "runs/clip_boxes.csv"}
+    real = Mix("real", "clips", 2, frames=8, root=f"{SHARED}/clips", options=boxes)
+    stage = Stage(
+        "actions",
+        2500,
+        (acting, other, *(replace(real, name=f"real{k}") for k in range(4))),
+        trains="actions",
+        cached=64,
+        lr=2e-3,
+        weight_decay=0.05,
+    )
+    model = replace(
+        pose.model,
+        alpha=2.0,
+        actions=(len(LABELS),),
+        action_pyramids=(1, 2),
+        pose_features=64,
+        visual_features=64,
+    )
+    return replace(
+        pose,
+        name=f"{pose.name}_actions",
+        model=model,
+        labels=(LABELS,),
+        stages=(stage,),
+        stem=None,
+        init="runs/out/spnet_s_pose.safetensors",
+        provenance={
+            **pose.provenance,
+            "actions": "rendered clips of 21 actions; real clips of Weizmann, GMDCSA24, a course "
+            "and JHMDB (training parts)",
+        },
+    )
+
+
 RECIPES: dict[str, Callable[[], Config]] = {
     "spnet_s": spnet_s,
+    "spnet_s_actions": spnet_s_actions,
+    "spnet_light": spnet_light,
     **{name: experiment.config for name, experiment in EXPERIMENTS.items()},
 }
 
