@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Ablation c. TPAMI Table 6: actions alone, with poses, with other people's poses.
-# No data needed; docs/ablation.md says what is compared. Stop and repeat it as you like.
+# No data needed; docs/explanation/ablation.md says what is compared. Stop and repeat it as you like.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Ablation d. TPAMI Fig. 9: accuracy against cost for every exit of one network.
-# No data needed; docs/ablation.md says what is compared. Stop and repeat it as you like.
+# No data needed; docs/explanation/ablation.md says what is compared. Stop and repeat it as you like.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped lifter (docs/models/lifter.md): about a quarter of an hour on one core, recipe `mocap`.
+# The shipped lifter (docs/reference/models/lifter.md): about a quarter of an hour on one core, recipe `mocap`.
 # Needs POSEACT_SHARED: its folder data/mocap holds cmu17.npz, hdm05_17.npz and mit17.npz. Stop it
 # whenever you like: the same command goes on from the checkpoint. It ends with the table of errors.
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ENAS on MSR Action3D (AS1, AS2, AS3, cross-subject) beside its controls; see docs/enas.md.
+# ENAS on MSR Action3D (AS1, AS2, AS3, cross-subject) beside its controls; see docs/explanation/enas.md.
 # Needs POSEACT_SHARED: its folder `data/skeletons` holds msr_action3d.npz.
 # A quarter of an hour a subset on a core shared with other work, ten minutes with PRESET=small. Stop it
 # whenever you like: the same command goes on. One subset: runs/search_msr.sh AS2. With DenseNet-40, which

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ENAS on two-person interactions: SBU seen in two axes (84 sequences, folds that are not the
-# official ones), each of five folds tested once; see docs/enas.md. Needs POSEACT_SHARED: its folder
+# official ones), each of five folds tested once; see docs/explanation/enas.md. Needs POSEACT_SHARED: its folder
 # `data/skeletons` holds sbu_val2d.npz. Stop it whenever you like: the same command goes on.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ENAS on UTD-MHAD (27 actions; subjects 1 3 5 7 learn, 2 4 6 8 test) beside its controls; see
-# docs/enas.md. Needs POSEACT_SHARED: its folder `data/skeletons` holds utd_mhad.npz.
+# docs/explanation/enas.md. Needs POSEACT_SHARED: its folder `data/skeletons` holds utd_mhad.npz.
 # Stop it whenever you like: the same command goes on.
 set -euo pipefail
 cd "$(dirname "$0")/.."

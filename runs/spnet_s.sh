@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The shipped weights spnet-s: about three hours on 2 cores, one pass of the recipe `spnet_s`.
 # Needs POSEACT_SHARED: its folder `data` holds lspet, mocap, backgrounds and bodies (see the card,
-# docs/models/spnet-s.md). Stop it whenever you like: the same command goes on from the checkpoint.
+# docs/reference/models/spnet-s.md). Stop it whenever you like: the same command goes on from the checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${POSEACT_SHARED:?set it to the folder that holds data/lspet}"

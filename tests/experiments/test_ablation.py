@@ -345,7 +345,7 @@ def test_tables_go_to_their_places_in_a_page(tmp_path: Path) -> None:
 
 def test_the_page_of_the_project_has_a_place_for_every_table(tmp_path: Path) -> None:
     page = tmp_path / "ablation.md"
-    text = (ROOT / "docs" / "ablation.md").read_text()
+    text = (ROOT / "docs/explanation/ablation.md").read_text()
     page.write_text(text)
     tables.fill(page, dict.fromkeys(tables.TABLES, "| here |"))
     assert page.read_text().count("| here |") == len(tables.TABLES)

@@ -97,7 +97,7 @@ def test_real_actions_of_a_class_look_alike(shared_data: Path, subset: str, leas
 
 @pytest.mark.parametrize("options", [SPMFConfig(), Augment()])
 def test_the_page_lists_every_option_with_its_default(options: SPMFConfig | Augment) -> None:
-    page = (ROOT / "docs" / "spmf.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/spmf.md").read_text(encoding="utf-8")
     for name, default in vars(options).items():
         value = "30 degrees" if name == "yaw_rad" else f"`{default!r}`".replace("'", '"')
         assert f"| `{name}` | {value} |" in page, name

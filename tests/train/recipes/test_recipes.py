@@ -346,7 +346,7 @@ def test_scripts_train_before_they_score() -> None:
 
 
 def test_the_page_names_every_recipe() -> None:
-    page = (ROOT / "docs/recipes.md").read_text()
+    page = (ROOT / "docs/reference/recipes.md").read_text()
     assert all(f"`{name}`" in page for name in EXPERIMENTS)
     code = page.split("```python\n")[1].split("```")[0].replace('fit(config, "run")', "")
     found: dict[str, Config] = {}
