@@ -1,16 +1,17 @@
 # `make demo` and `make test` do everything on a bare machine: environment, installation, run.
+# `make test` leaves out the tests that `make docs` and `make package` run; .ci/run runs all.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs site package bench clean
 
 demo: $(READY)
 	$(BIN)/poseact demo -o demo_output
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docs and not packaging"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -18,13 +19,22 @@ check: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest tests/test_house.py
 
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs: site
+	$(BIN)/python -m pytest -n 2 --dist load -m docs
+
+package: $(READY)
+	$(BIN)/python -m pytest -m packaging
+
 bench: $(READY)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output poseact_out build *.egg-info
+	rm -rf $(VENV) demo_output poseact_demo poseact_out site build dist *.egg-info src/*.egg-info

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from poseact.inference.predictor import Predictor, predict
     from poseact.models.weights import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Layout", "Person", "Predictor", "Result", "__version__", "load", "predict"]
 
 _HOME = {
