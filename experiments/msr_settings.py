@@ -3,7 +3,7 @@
 MSR Action3D. Each of the five training subjects is held out in turn; what is printed is the share
 of their sequences that are recognised within the classes of AS1, AS2 and AS3, and the mean of the
 three. One network learns all 20 classes, or each of the three has one of its own ("sets apart"), as
-in the tests of docs/explanation/enas.md. The test subjects are not read. docs/explanation/enas.md has the table.
+in the tests of docs/explanation/enas.md, which has the table. The test subjects are not read.
 
     python -m experiments.msr_settings --root $POSEACT_SHARED/data/skeletons/msr_action3d.npz
 """

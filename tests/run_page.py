@@ -4,8 +4,8 @@
 that a Python block makes, are there in the blocks below it. The first block that fails ends the run
 with status 1 and its line in the page.
 
-What would take hours runs on miniatures: beside this file's folder stand-ins of `poseact`, `pip` and
-`make` are put first into PATH, which call it as `run_page.py --as NAME ARGUMENTS`.
+What would take hours runs on miniatures: stand-ins of `poseact`, `pip` and `make` are put first
+into PATH, which call this file as `run_page.py --as NAME ARGUMENTS`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NOT_TRAINING = {"--dev", "--dry-run", "--resume", "--curve", "--find-lr"}
+_SMALL_NETWORK = ["--model.growth", "16", "--size", "64", "64"]
 STAND_INS = ("poseact", "pip", "make")
 
 
@@ -33,8 +33,9 @@ def shortened(args: list[str]) -> list[str]:
     """The arguments of `poseact` on a miniature: the same command, with less to do."""
     if args[:2] == ["train", "actions"]:
         return [*args, "--passes", "1", "--steps", "20"]
-    if args[:1] == ["train"] and not _NOT_TRAINING & set(args):
-        return [*args, "--dev"]
+    if args[:1] == ["train"] and not {"--resume", "--curve"} & set(args):
+        dev = [] if {"--dev", "--dry-run"} & set(args) else ["--dev"]
+        return [*args, *dev, *_SMALL_NETWORK]
     if args[:1] == ["eval"]:
         return [*args, "--limit", "2"]
     if args[:3] == ["data", "write", "folder"]:

@@ -1,4 +1,4 @@
-"""The documentation holds: its commands run, its links lead somewhere, it says what the code does."""
+"""The documentation holds: its commands run, its links lead somewhere, its words fit the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hook of mkdocs: `<!-- help: COMMAND -->` in a page becomes what `poseact COMMAND --help` says."""
+"""A hook of mkdocs: `<!-- help: COMMAND -->` becomes what `poseact COMMAND --help` says."""
 
 from __future__ import annotations
 

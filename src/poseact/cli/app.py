@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
+from poseact import __version__
 from poseact.cli.data import Data
 from poseact.cli.demo import Demo
 from poseact.cli.doctor import Doctor
@@ -53,7 +54,7 @@ def parse(args: Sequence[str]) -> Any:
 
     `train` keeps the options it does not know: they are for its recipe.
     """
-    about = "2D and 3D human pose and action recognition from pictures and video."
+    about = f"2D and 3D human pose and action recognition from video. --version: {__version__}"
     if args[:2] == ["train", "actions"]:
         return tyro.cli(TrainActions, prog="poseact train actions", args=args[2:], config=STYLE)
     if args[:2] == ["train", "lifter"]:
@@ -72,8 +73,12 @@ def parse(args: Sequence[str]) -> Any:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `poseact ARGS` and return its exit status: 0 done, 2 expected error, 130 Ctrl-C."""
+    args = list(sys.argv[1:] if args is None else args)
+    if args == ["--version"]:
+        print(f"poseact {__version__}")
+        return 0
     try:
-        return parse(list(sys.argv[1:] if args is None else args)).run()
+        return parse(args).run()
     except SystemExit as stop:  # --help, or options that do not parse: tyro has said why
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
