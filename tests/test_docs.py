@@ -145,6 +145,17 @@ def test_links_and_pictures_are_there(page: Path) -> None:
             assert (page.parent / target.split("#")[0]).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    """In the repository (`tests/...`, `runs/...`), or in the package, without `src/poseact/`."""
+    folders = "|".join(p.name for p in (ROOT / "src" / "poseact").iterdir() if p.is_dir())
+    named = set(re.findall(rf"`((?:{folders})/[\w/]+\.py)`", page.read_text()))
+    assert not {name for name in named if not (ROOT / "src" / "poseact" / name).exists()}
+    tops = "tests|runs|benchmarks|experiments|tools|src"
+    named = set(re.findall(rf"\b((?:{tops})/[\w/]+\.(?:py|sh))\b", page.read_text()))
+    assert not {name for name in named if not (ROOT / name).exists() and "NAME" not in name}
+
+
 def test_the_readme_is_short_and_its_numbers_are_the_cards() -> None:
     text = README.read_text()
     assert len(text.splitlines()) <= 110
