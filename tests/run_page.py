@@ -74,7 +74,8 @@ def stand_in(name: str, args: list[str]) -> int:
     if name == "make":
         make = shutil.which("make", path=os.environ["PATH"].split(":", 1)[1])
         return subprocess.run([str(make), "--dry-run", *args], check=False).returncode
-    from poseact.cli import demo, main
+    from poseact.cli import main
+    from poseact.evaluate import demo
 
     demo.STEPS = (("walk", 1.0), ("wave", 1.0))  # of the clip of `poseact demo`, seconds
     return main(shortened(args))
