@@ -3,8 +3,8 @@
     python benchmarks/bench_spmf.py [--frames 40 150] [--seconds 2]
 
 The loop builds the same map column by column and pair by pair; smoothing, equalisation and resizing
-are the same calls in both, and the two maps are compared before anything is timed. Rounds take
-turns, and times are process time, so that other jobs on the machine do not count.
+are the same calls in both, and the two maps are compared before anything is timed. Rounds
+alternate, and times are process time, so that other jobs on the machine do not count.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/bench_unified.py [--frames 60] [--classifier FILE]
 
 2D joints by our own network of a rendered person in 640 x 480 px, lift, Enhanced-SPMF of a window,
-its classification. Stages take turns frame by frame, and times are process time, so that other jobs
+its classification. Stages alternate frame by frame, and times are process time, so that other jobs
 on the machine do not count. Without a classifier file the published ENAS cells are timed at the
 paper's size, with random weights: speed does not depend on them.
 """

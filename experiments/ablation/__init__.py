@@ -1,6 +1,6 @@
 """What each idea of the papers is worth: the same small training, with one thing changed at a time.
 
-`arms` says what is trained, `runs` trains and scores it, `tables` and `figure` show the results.
+`variants` says what is trained, `runs` trains and scores it, `tables` and `figure` show it.
 
     python -m experiments.ablation --list -o OUT
 """

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cv2
 
-from experiments.ablation.arms import STEPS, arms, folder
 from experiments.ablation.figure import draw_cost
 from experiments.ablation.runs import carry_out, expected_s, left_s, prepare, result, with_parents
-from experiments.ablation.tables import FIGURE_ARMS, TABLES, fill, gather, markdown
+from experiments.ablation.tables import FIGURE_VARIANTS, TABLES, fill, gather, markdown
+from experiments.ablation.variants import STEPS, folder, variants
 from poseact.core.files import write_bytes
 from poseact.train.config import Config
 
@@ -52,17 +52,17 @@ def _run(known: argparse.Namespace) -> int:
             f"got {' '.join(names)}, {known.seeds} and {known.jobs}"
         )
     out = known.out.absolute()
-    wanted = list(dict.fromkeys(arm for name in names for _, arm in TABLES[name].rows))
+    wanted = list(dict.fromkeys(variant for name in names for _, variant in TABLES[name].rows))
     configs = [
         config
         for seed in range(known.seeds)
-        for config in with_parents(wanted, arms(steps=known.steps, seed=seed))
+        for config in with_parents(wanted, variants(steps=known.steps, seed=seed))
     ]
     if known.list:
         _list(configs, out, known.jobs)
         return 0
     failed = 0 if known.show else _train(configs, out, known.jobs)
-    found = gather([*wanted, *FIGURE_ARMS], out, seeds=known.seeds, steps=known.steps)
+    found = gather([*wanted, *FIGURE_VARIANTS], out, seeds=known.seeds, steps=known.steps)
     bodies = {name: markdown(name, found) for name in names}
     for name, body in bodies.items():
         print(f"\n{name}. {TABLES[name].title}\n\n{body}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from experiments.ablation.tables import FIGURE_ARMS, Found, exits
+from experiments.ablation.tables import FIGURE_VARIANTS, Found, exits
 from poseact.results.drawing import Colour, put_text, text_px
 from poseact.results.plot import INK, LETTER, Axis, Panel, ticks
 
@@ -26,7 +26,7 @@ def draw_cost(found: Found) -> np.ndarray:
     Joined dots are the exits of the deep network, squares networks trained at their size (one
     block, P = 2). ValueError if the deep one has no result.
     """
-    deep, *others = (found[arm] for arm in FIGURE_ARMS)
+    deep, *others = (found[variant] for variant in FIGURE_VARIANTS)
     if not deep:
         raise ValueError("the figure needs a result of the network with P = 4: run table d")
     panels = []

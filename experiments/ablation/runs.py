@@ -1,7 +1,7 @@
 """Trains and scores runs: each once, whoever asks for it; several at a time, in processes.
 
 OUT/others_2d           pictures of other people without their 3D labels
-OUT/ARM-SEED-HASH/      a run folder of `poseact train`, its output.txt, and results.json
+OUT/VARIANT-SEED-HASH/      a run folder of `poseact train`, its output.txt, and results.json
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import torch
 
-from experiments.ablation.arms import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
+from experiments.ablation.variants import CLIPS, OTHERS, PEOPLE, RUNS, TEST_CLIPS, folder, parent
 from poseact import data
 from poseact.cli.terminal import Terminal
 from poseact.core.files import write_text
@@ -41,7 +41,7 @@ _PER_FRAME_S, _PER_MULTIPLY_ADD_S = 0.0025, 3e-11
 
 
 def prepare(out: Path, *, workers: int = 1) -> None:
-    """Render what all arms share, and pack the pictures that have only 2D labels."""
+    """Render what all variants share, and pack the pictures that have only 2D labels."""
     for split, clips in (("train", CLIPS), ("test", TEST_CLIPS)):
         data.load("people", split=split, people=PEOPLE, clips=clips, workers=workers)
     others = data.load("people", split="train", people=OTHERS, clips=CLIPS, workers=workers)
@@ -81,12 +81,12 @@ def result(config: Config, out: Path) -> Result | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def with_parents(names: Sequence[str], arms: Mapping[str, Config]) -> list[Config]:
-    """The runs of these arms and what they start from, parents first."""
-    by_folder = {folder(config): name for name, config in arms.items()}
+def with_parents(names: Sequence[str], variants: Mapping[str, Config]) -> list[Config]:
+    """The runs of these variants and what they start from, parents first."""
+    by_folder = {folder(config): name for name, config in variants.items()}
     wanted = set(names)
-    wanted |= {by_folder[start] for name in names if (start := parent(arms[name]))}
-    return [config for name, config in arms.items() if name in wanted]
+    wanted |= {by_folder[start] for name in names if (start := parent(variants[name]))}
+    return [config for name, config in variants.items() if name in wanted]
 
 
 def carry_out(

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.ablation.arms import arms
 from experiments.ablation.runs import Result, result
+from experiments.ablation.variants import variants
 from poseact.core.files import write_text
 
 Found = Mapping[str, Sequence[Result]]
-"""The results of an arm, one a seed that is done."""
+"""The results of a variant, one a seed that is done."""
 
 UNITS = {
     "parameters": ("parameters, k", 1e-3),
@@ -34,7 +34,7 @@ _COST, _POSE = ("parameters", "multiply_adds"), ("mpjpe_mm", "pckh_0.5")
 
 @dataclass(frozen=True)
 class Table:
-    """rows: what is said of an arm, and its name. columns: keys of `UNITS`."""
+    """rows: what is said of a variant, and its name. columns: keys of `UNITS`."""
 
     title: str
     columns: tuple[str, ...]
@@ -103,13 +103,13 @@ TABLES: dict[str, Table] = {
     ),
 }
 
-FIGURE_ARMS = ("deep", "one_block", "base")
+FIGURE_VARIANTS = ("deep", "one_block", "base")
 """What `figure.draw_cost` shows: the network that is cut, and networks trained at their size."""
 
 
 def gather(names: Sequence[str], out: Path, *, seeds: int, steps: int) -> dict[str, list[Result]]:
-    """What is there of these arms."""
-    every = [arms(steps=steps, seed=seed) for seed in range(seeds)]
+    """What is there of these variants."""
+    every = [variants(steps=steps, seed=seed) for seed in range(seeds)]
     found = {name: [result(one[name], out) for one in every] for name in names}
     return {name: [r for r in results if r is not None] for name, results in found.items()}
 
@@ -117,9 +117,7 @@ def gather(names: Sequence[str], out: Path, *, seeds: int, steps: int) -> dict[s
 def markdown(name: str, found: Found) -> str:
     """A table; what has no result yet is a dash. Table d has a row for every exit."""
     table = TABLES[name]
-    rows = (
-        exits(found["deep"]) if name == "d" else [(label, found[arm]) for label, arm in table.rows]
-    )
+    rows = exits(found["deep"]) if name == "d" else [(label, found[v]) for label, v in table.rows]
     heads = [UNITS[column][0] for column in table.columns]
     lines = [f"| | {' | '.join(heads)} | seeds |", "|---|" + "---|" * (len(heads) + 1)]
     for label, values in rows:

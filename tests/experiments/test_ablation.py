@@ -1,4 +1,4 @@
-"""Arms differ in what they claim and in nothing else; runs are done once; tables are views."""
+"""Variants differ in what they claim and in nothing else; runs are done once; tables are views."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 
 from conftest import ROOT
 from experiments.ablation import __main__ as command
-from experiments.ablation import arms as ablation
 from experiments.ablation import figure, runs, tables
-from experiments.ablation.arms import arms, folder, parent
+from experiments.ablation import variants as ablation
+from experiments.ablation.variants import folder, parent, variants
 from poseact import data
 from poseact.core.layouts import PA17
 from poseact.core.types import Camera, Record
@@ -27,7 +27,7 @@ from poseact.train.config import Config, from_json, to_json
 from poseact.train.parts import AlternatingBatches, open_parts
 from poseact.train.recipes.shipped import cost
 
-ARMS = arms(steps=1000)
+VARIANTS = variants(steps=1000)
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -42,16 +42,16 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def differing(one: str, other: str) -> set[str]:
-    """Settings that two arms do not share, without name and origin."""
-    a, b = (flat(json.loads(to_json(ARMS[name]))) for name in (one, other))
+    """Settings that two variants do not share, without name and origin."""
+    a, b = (flat(json.loads(to_json(VARIANTS[name]))) for name in (one, other))
     return {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)} - {".name", ".init"}
 
 
-# ------------------------------------------------------------------------------- arms
+# ------------------------------------------------------------------------------- variants
 
 
 @pytest.mark.parametrize(
-    ("arm", "base", "settings"),
+    ("variant", "base", "settings"),
     [
         ("pose_last_block", "pose", {".stages.0.over_blocks"}),
         ("pose_deep", "pose", {".model.pyramids"}),
@@ -65,55 +65,55 @@ def differing(one: str, other: str) -> set[str]:
         ("max_confidence", "base", {".model.confidence"}),
     ],
 )
-def test_an_arm_changes_what_its_name_says(arm: str, base: str, settings: set[str]) -> None:
-    assert differing(arm, base) == settings
+def test_a_variant_changes_what_its_name_says(variant: str, base: str, settings: set[str]) -> None:
+    assert differing(variant, base) == settings
 
 
-def test_arms_that_change_more_than_a_setting() -> None:
+def test_variants_that_change_more_than_a_setting() -> None:
     changed = differing("pose_one_block", "pose")
     assert changed == {".model.pyramids", ".model.exit.0", ".model.exit.1"}
-    assert network(ARMS["pose_one_block"].model).exits == ((1, 1),)
+    assert network(VARIANTS["pose_one_block"].model).exits == ((1, 1),)
     heads = {".model.action_pyramids.2", ".model.action_pyramids.3"}
     assert differing("deep", "base") == {".model.pyramids", *heads}
-    for arm, base in (("pose_others", "pose"), ("pose_few_others", "pose_few")):
-        assert all(key.startswith(".stages.0.mix") for key in differing(arm, base))
-        counts = [[m.count for m in ARMS[a].stages[0].mix] for a in (arm, base)]
+    for variant, base in (("pose_others", "pose"), ("pose_few_others", "pose_few")):
+        assert all(key.startswith(".stages.0.mix") for key in differing(variant, base))
+        counts = [[m.count for m in VARIANTS[a].stages[0].mix] for a in (variant, base)]
         assert counts == [[8, 8], [16]]
     assert {key.split(".")[1] for key in differing("pose_cvpr", "pose_wide")} == {"model"}
-    assert {stage.blind_to for stage in ARMS["pose_clues"].stages} == {"appearance"}
-    assert {stage.blind_to for stage in ARMS["appearance_clues"].stages} == {"pose"}
+    assert {stage.blind_to for stage in VARIANTS["pose_clues"].stages} == {"appearance"}
+    assert {stage.blind_to for stage in VARIANTS["appearance_clues"].stages} == {"pose"}
 
 
 def test_actions_alone_see_as_many_frames_and_no_pose() -> None:
-    config = ARMS["action_only"]
+    config = VARIANTS["action_only"]
     assert config.init is None
     first, heads, together = config.stages
     assert (heads, together.steps, together.lr) == (
-        ARMS["base"].stages[0],
-        ARMS["base"].stages[1].steps,
-        ARMS["base"].stages[1].lr,
+        VARIANTS["base"].stages[0],
+        VARIANTS["base"].stages[1].steps,
+        VARIANTS["base"].stages[1].lr,
     )
     for stage in (first, together):
         assert [mix.teaches for mix in stage.mix] == ["action"]
-    (poses,) = ARMS["pose"].stages
+    (poses,) = VARIANTS["pose"].stages
     frames = [s.steps * sum(m.count * m.frames for m in s.mix) for s in (first, poses)]
     assert frames[0] == frames[1]
     assert differing("action_only_more", "action_only") == {".stages.0.mix.0.count"}
-    assert ARMS["action_only_more"].stages[0].mix[0].count == 4 * first.mix[0].count
+    assert VARIANTS["action_only_more"].stages[0].mix[0].count == 4 * first.mix[0].count
 
 
 def test_networks_of_table_f_cost_the_same() -> None:
-    cvpr, wide = (cost(ARMS[name]) for name in ("pose_cvpr", "pose_wide"))
+    cvpr, wide = (cost(VARIANTS[name]) for name in ("pose_cvpr", "pose_wide"))
     assert abs(cvpr.frame / wide.frame - 1) < 0.02 and cvpr.frames == wide.frames
 
 
 def test_the_network_is_small() -> None:
-    assert cost(ARMS["base"]).parameters < 400_000
+    assert cost(VARIANTS["base"]).parameters < 400_000
 
 
 def test_runs_start_from_poses_of_their_own_seed() -> None:
     for seed in (0, 1):
-        every = arms(steps=1000, seed=seed)
+        every = variants(steps=1000, seed=seed)
         names = {folder(config): name for name, config in every.items()}
         starts = {name: names[start] for name, c in every.items() if (start := parent(c))}
         assert starts == {
@@ -125,13 +125,13 @@ def test_runs_start_from_poses_of_their_own_seed() -> None:
 
 
 def test_train_and_test_people_are_of_other_splits() -> None:
-    for config in ARMS.values():
+    for config in VARIANTS.values():
         for mix in (mix for stage in config.stages for mix in stage.mix):
             assert mix.split == "train"
 
 
 def test_a_folder_is_named_by_what_is_computed() -> None:
-    base = ARMS["base"]
+    base = VARIANTS["base"]
     assert folder(from_json(to_json(base))) == folder(base)
     assert folder(replace(base, checkpoint_s=1.0, accelerator="cpu")) == folder(base)
     assert folder(replace(base, ema=0.9)) != folder(base)
@@ -142,7 +142,7 @@ def test_a_folder_is_named_by_what_is_computed() -> None:
 
 def test_too_few_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 10 steps, got 9"):
-        arms(steps=9)
+        variants(steps=9)
 
 
 # ------------------------------------------------------------------------------- runs
@@ -173,7 +173,7 @@ def people(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_a_run_from_its_parent_to_its_score(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = arms(steps=10)
+    every = variants(steps=10)
     found = runs.complete(every["pose"], people)
     assert "action_top1" not in found and found["cpu_s"] > 0
     found = runs.complete(every["decoupled"], people)
@@ -192,8 +192,8 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
     people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(
-        ARMS["pose"],
-        stages=(replace(ARMS["pose"].stages[0], steps=6),),
+        VARIANTS["pose"],
+        stages=(replace(VARIANTS["pose"].stages[0], steps=6),),
         checkpoint_s=0.0,
         log_every=1,
     )
@@ -245,8 +245,8 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("threads")
 def test_runs_wait_for_their_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    configs = [ARMS[name] for name in ("base", "decoupled", "deep", "pose", "pose_deep")]
-    plant(tmp_path, ARMS["pose_deep"])
+    configs = [VARIANTS[name] for name in ("base", "decoupled", "deep", "pose", "pose_deep")]
+    plant(tmp_path, VARIANTS["pose_deep"])
     stands = Records()
     monkeypatch.setattr(runs, "complete", stands)
     ended = list(runs.carry_out(configs, tmp_path, jobs=2))
@@ -260,13 +260,13 @@ def test_one_failure_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "complete", Records(failing="pose"))
-    configs = [ARMS[name] for name in ("pose", "base", "pose_deep", "deep")]
+    configs = [VARIANTS[name] for name in ("pose", "base", "pose_deep", "deep")]
     ended = {c.name: error for c, error in runs.carry_out(configs, tmp_path, jobs=1)}
     assert {name for name, error in ended.items() if error} == {"pose", "base"}
 
 
 def test_only_what_the_tables_need_is_trained() -> None:
-    assert [c.name for c in runs.with_parents(["decoupled", "action_only"], ARMS)] == [
+    assert [c.name for c in runs.with_parents(["decoupled", "action_only"], VARIANTS)] == [
         "pose",
         "decoupled",
         "action_only",
@@ -274,21 +274,21 @@ def test_only_what_the_tables_need_is_trained() -> None:
 
 
 def test_the_time_left_goes_by_the_time_taken(tmp_path: Path) -> None:
-    configs = [ARMS["pose"], ARMS["pose_deep"], ARMS["pose_wide"]]
+    configs = [VARIANTS["pose"], VARIANTS["pose_deep"], VARIANTS["pose_wide"]]
     expected = [runs.expected_s(config) for config in configs]
     assert runs.left_s(configs, tmp_path) == pytest.approx(sum(expected))
-    plant(tmp_path, ARMS["pose"], cpu_s=3 * expected[0])
-    plant(tmp_path, ARMS["pose_deep"], cpu_s=None)
+    plant(tmp_path, VARIANTS["pose"], cpu_s=3 * expected[0])
+    plant(tmp_path, VARIANTS["pose_deep"], cpu_s=None)
     assert runs.left_s(configs, tmp_path) == pytest.approx(3 * expected[2])
 
 
 # ------------------------------------------------------------------------------- tables
 
 
-def test_rows_name_arms_and_every_arm_is_shown() -> None:
-    shown = {arm for table in tables.TABLES.values() for _, arm in table.rows}
-    assert shown <= set(ARMS)
-    assert set(ARMS) - shown == {
+def test_rows_name_variants_and_every_variant_is_shown() -> None:
+    shown = {variant for table in tables.TABLES.values() for _, variant in table.rows}
+    assert shown <= set(VARIANTS)
+    assert set(VARIANTS) - shown == {
         *("pose_one_block", "pose_last_block", "pose_deep", "pose_others", "pose_max_confidence")
     }
 
@@ -296,10 +296,14 @@ def test_rows_name_arms_and_every_arm_is_shown() -> None:
 def test_a_table_is_mean_and_spread_over_seeds(tmp_path: Path) -> None:
     for seed, (error, right) in enumerate([(100.0, 50.0), (104.0, 50.0), (108.0, 50.0)]):
         numbers = {"mpjpe_mm": error, "pckh_0.5": 40.0 + seed, "action_top1": right}
-        plant(tmp_path, arms(steps=1000, seed=seed)["base"], **numbers)
-    plant(tmp_path, ARMS["pose_clues"], **{"mpjpe_mm": 120.0, "pckh_0.5": 30.0, "action_top1": 9.0})
-    plant(tmp_path, arms(steps=999)["decoupled"], mpjpe_mm=1.0)  # another training
-    names = [arm for _, arm in tables.TABLES["b"].rows]
+        plant(tmp_path, variants(steps=1000, seed=seed)["base"], **numbers)
+    plant(
+        tmp_path,
+        VARIANTS["pose_clues"],
+        **{"mpjpe_mm": 120.0, "pckh_0.5": 30.0, "action_top1": 9.0},
+    )
+    plant(tmp_path, variants(steps=999)["decoupled"], mpjpe_mm=1.0)  # another training
+    names = [variant for _, variant in tables.TABLES["b"].rows]
     found = tables.gather(names, tmp_path, seeds=3, steps=1000)
     assert tables.markdown("b", found).splitlines() == [
         "| | MPJPE, mm | PCKh@0.5, % | action, % | seeds |",
@@ -382,7 +386,7 @@ def test_better_and_dearer_exits_are_drawn_where_they_belong() -> None:
 
 def test_the_list_counts_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["e", "-o", str(tmp_path), "--seeds", "2", "--steps", "1000", "--list"]
-    plant(tmp_path, ARMS["pose_few"], cpu_s=100.0)
+    plant(tmp_path, VARIANTS["pose_few"], cpu_s=100.0)
     assert command.main(args) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["done", "todo", "todo", "todo"]
@@ -414,10 +418,10 @@ def test_the_command_trains_shows_and_writes(
 
 
 def test_2d_only_people_have_no_depth(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`prepare` hides the 3D labels; a batch of the mixed arm knows depth for its own half only."""
+    """`prepare` hides the 3D labels; the mixed variant knows depth for its own half only."""
     runs.prepare(people)
     monkeypatch.setenv(ablation.RUNS, str(people))
-    config = ARMS["pose_few_others"]
+    config = VARIANTS["pose_few_others"]
     mixes = config.stages[0].mix
     real = pack.load(people / "others_2d")
     assert all(record.xyz is None and record.camera is None for record in real)
@@ -433,5 +437,5 @@ def test_2d_only_people_have_no_depth(people: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_configs_are_kept_whole() -> None:
-    for config in ARMS.values():
+    for config in VARIANTS.values():
         assert asdict(from_json(to_json(config))) == asdict(config)

@@ -5,7 +5,7 @@ frame; the share found (box overlap over 0.5), milliseconds a search. Then mean 
 person's own box, and, with --views DIR (pictures in which nobody is, `poseact.data.nobody`), in
 random boxes on places no training used.
 
-    python benchmarks/bench_finder.py --views $POSEACT_SHARED/data/backgrounds/hdri_cc0_256
+    python -m experiments.finder --views $POSEACT_SHARED/data/backgrounds/hdri_cc0_256
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The trainings behind the tables: one base, and arms that change what their name says.
+"""The trainings behind the tables: one base, and variants that change what their name says.
 
 The papers' ablations took days on MPII, Human3.6M and Penn Action. These take minutes on rendered
 people, with a network small enough that three seeds of everything fit into an afternoon: 64 px,
-growth 24 and two pyramids of three levels. Every arm of a table sees the same number of frames;
-arms of one seed and the same data draw the same batches.
+growth 24 and two pyramids of three levels. Every variant of a table sees the same number of frames;
+variants of one seed and the same data draw the same batches.
 
 A training has the papers' stages. Poses first, on single frames. From its weights go the trainings
-with actions: the heads alone on what the frozen pose part says, then everything together. So arms
-that differ in their heads only share one pose training.
+with actions: the heads alone on what the frozen pose part says, then everything together. So
+variants that differ in their heads only share one pose training.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ _WIDE = replace(_SPNET, growth=78)
 """As many multiply-adds as `_CVPR`."""
 
 
-def arms(*, steps: int = STEPS, seed: int = 0) -> dict[str, Config]:
+def variants(*, steps: int = STEPS, seed: int = 0) -> dict[str, Config]:
     """All trainings of one seed by name; what starts from another comes after it.
 
     steps: of the pose stage; the others shrink or grow with it. ValueError for fewer than 10.
     """
     if steps < 10:
         raise ValueError(f"the stages need at least 10 steps, got {steps}")
-    pose = _pose_arms(steps, seed)
+    pose = _pose_variants(steps, seed)
     acting = {
         "base": _acting(pose["pose"]),
         "one_block": _acting(pose["pose_one_block"]),
@@ -97,7 +97,7 @@ def arms(*, steps: int = STEPS, seed: int = 0) -> dict[str, Config]:
     return pose | {name: replace(config, name=name) for name, config in acting.items()}
 
 
-def _pose_arms(steps: int, seed: int) -> dict[str, Config]:
+def _pose_variants(steps: int, seed: int) -> dict[str, Config]:
     base = Config(
         name="pose",
         model=_SPNET,
@@ -168,7 +168,7 @@ def _networked(config: Config, **changes: Any) -> Config:
 
 
 def folder(config: Config) -> str:
-    """Name of a run's folder: arm, seed and a hash of what is computed.
+    """Name of a run's folder: variant, seed and a hash of what is computed.
 
     Only settings that are not their defaults count, so an option that training learns later makes
     no other run of an old one; those of the machine do not count either.
