@@ -10,7 +10,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-# The shapes in the signatures of these rooms are checked at every call of every test.
+# The shapes in the signatures of these packages are checked at every call of every test.
 install_import_hook(["poseact.models", "poseact.train.losses"], "beartype.beartype")
 
 from poseact.models import weights  # noqa: E402

@@ -18,7 +18,7 @@ from poseact.core.geometry import transform
 from poseact.core.layouts import LSP14, MPII16, PA16, PA17
 from poseact.core.types import NO_ACTION, Record, Sample
 from poseact.data import synthetic
-from poseact.data.augment import NONE, PAPER, STRONG, Augment, Draw
+from poseact.data.augment import NONE, PAPER, STRONG, Augment, AugmentParams
 from poseact.data.dataset import (
     Batches,
     Part,
@@ -56,9 +56,9 @@ def person(seed: int, *, frames: int = 1, deep: bool = True) -> Record:
     return Record(Still(image), xy, PA16, xyz=xyz if deep else None, box=box, action=seed % 5)
 
 
-def sample(record: Record, draw: Draw | None = None, *, margin: float = 1.0) -> Sample:
+def sample(record: Record, params: AugmentParams | None = None, *, margin: float = 1.0) -> Sample:
     frames = list(range(len(record)))
-    return make_sample(record, PA16, size=SIZE, frames=frames, draw=draw, margin=margin)
+    return make_sample(record, PA16, size=SIZE, frames=frames, params=params, margin=margin)
 
 
 def pixels(batch: Sample) -> np.ndarray:
@@ -106,10 +106,10 @@ class TestPaint:
         rng = np.random.default_rng(0)
         errors: dict[bool, list[np.ndarray]] = {False: [], True: []}
         for seed in range(80):
-            draw = self.geometry.draw(rng)
-            batch = sample(person(seed), draw)
+            params = self.geometry.sample(rng)
+            batch = sample(person(seed), params)
             # Mirrored, a left wrist looks like a right one, and is called one.
-            label = batch["pose"][0, R_WRIST if draw.flip else L_WRIST, :2].numpy() * SIZE[::-1]
+            label = batch["pose"][0, R_WRIST if params.flip else L_WRIST, :2].numpy() * SIZE[::-1]
             if (label < 9).any() or (label > np.array(SIZE[::-1]) - 9).any():
                 continue  # the border may cut the spot
             image = pixels(batch)[0]
@@ -117,30 +117,30 @@ class TestPaint:
             y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
             spot = np.array([(x * redness).sum(), (y * redness).sum()]) / redness.sum()
             assert np.abs(spot - label).max() < 0.5  # noise moves it a little
-            errors[draw.flip].append(spot - label)
+            errors[params.flip].append(spot - label)
         for error in errors.values():
             assert len(error) >= 15 and np.abs(np.mean(error, 0)).max() < 0.1
 
     def test_to_image_leads_back_to_the_picture(self) -> None:
         rng = np.random.default_rng(1)
         for seed in range(10):
-            record, draw = person(seed, frames=2), STRONG.draw(rng)
-            batch = sample(record, draw)
+            record, params = person(seed, frames=2), STRONG.sample(rng)
+            batch = sample(record, params)
             xy = transform(batch["to_image"].numpy(), batch["pose"][..., :2].numpy())
-            twins = record.xy[:, list(PA16.flip)] if draw.flip else record.xy
+            twins = record.xy[:, list(PA16.flip)] if params.flip else record.xy
             np.testing.assert_allclose(xy, twins, atol=0.01)
 
     def test_mirroring_exchanges_sides_and_turning_keeps_depth(self) -> None:
         record = person(3)
-        plain, mirrored = sample(record), sample(record, Draw(flip=True))
+        plain, mirrored = sample(record), sample(record, AugmentParams(flip=True))
         twin = list(PA16.flip)
         torch.testing.assert_close(mirrored["pose"][..., 2], plain["pose"][:, twin, 2])
         torch.testing.assert_close(mirrored["pose"][..., 0], 1 - plain["pose"][:, twin, 0])
-        turned = sample(record, Draw(angle_rad=1.0, scale=1.2))
+        turned = sample(record, AugmentParams(angle_rad=1.0, scale=1.2))
         torch.testing.assert_close(turned["pose"][..., 2], plain["pose"][..., 2])
 
     def test_whole_clip_shares_one_crop(self) -> None:
-        batch = sample(person(4, frames=3), STRONG.draw(np.random.default_rng(2)))
+        batch = sample(person(4, frames=3), STRONG.sample(np.random.default_rng(2)))
         assert torch.equal(batch["to_image"][0], batch["to_image"][2])
 
 
@@ -223,53 +223,53 @@ class TestAugment:
     frames = np.random.default_rng(0).integers(0, 256, (2, 32, 40, 3), np.uint8)
 
     def test_none_changes_nothing(self) -> None:
-        draw = NONE.draw(np.random.default_rng(0))
-        np.testing.assert_array_equal(draw.effects(self.frames), self.frames)
+        params = NONE.sample(np.random.default_rng(0))
+        np.testing.assert_array_equal(params.effects(self.frames), self.frames)
         box = np.array([0.0, 0, 10, 10])
-        np.testing.assert_allclose(draw.matrix(box), np.diag([0.1, 0.1, 1]))
+        np.testing.assert_allclose(params.matrix(box), np.diag([0.1, 0.1, 1]))
 
     def test_a_draw_gives_the_same_twice_and_leaves_its_input(self) -> None:
         before = self.frames.copy()
         rng = np.random.default_rng(1)
         for _ in range(10):
-            draw = STRONG.draw(rng)
-            np.testing.assert_array_equal(draw.effects(self.frames), draw.effects(self.frames))
+            params = STRONG.sample(rng)
+            np.testing.assert_array_equal(params.effects(self.frames), params.effects(self.frames))
         np.testing.assert_array_equal(self.frames, before)
 
     def test_draws_fill_their_ranges(self) -> None:
         rng = np.random.default_rng(2)
-        draws = [PAPER.draw(rng) for _ in range(400)]
-        angle = np.rad2deg([d.angle_rad for d in draws])
+        chosen = [PAPER.sample(rng) for _ in range(400)]
+        angle = np.rad2deg([d.angle_rad for d in chosen])
         assert 35 < np.abs(angle).max() <= 40 and abs(angle.mean()) < 4
-        scale = np.array([d.scale for d in draws])
+        scale = np.array([d.scale for d in chosen])
         assert 0.7 <= scale.min() < 0.73 and 1.27 < scale.max() <= 1.3
-        assert 0.4 < np.mean([d.flip for d in draws]) < 0.6
-        gamma = np.array([d.gamma for d in draws])
+        assert 0.4 < np.mean([d.flip for d in chosen]) < 0.6
+        gamma = np.array([d.gamma for d in chosen])
         assert 0.9 <= gamma.min() < 0.91 and 1.09 < gamma.max() <= 1.1
         assert np.abs(np.corrcoef(gamma.T)[0, 1]) < 0.2  # a power of its own for each channel
-        assert all(d.jpeg == 0 and d.noise == d.blur == 0 and not d.cutouts for d in draws)
+        assert all(d.jpeg == 0 and d.noise == d.blur == 0 and not d.cutouts for d in chosen)
 
     def test_upside_down_reaches_every_angle(self) -> None:
         rng = np.random.default_rng(3)
-        angles = [Augment(upside_down=1.0).draw(rng).angle_rad for _ in range(100)]
+        angles = [Augment(upside_down=1.0).sample(rng).angle_rad for _ in range(100)]
         assert max(angles) > 3 and min(angles) < -3
 
     def test_effects_do_what_they_say(self) -> None:
         plain = np.full((2, 64, 64, 3), (200, 60, 20), np.uint8)
-        grey = Draw(saturation=0.0, gamma=(0.8, 1.0, 1.2)).effects(plain)
+        grey = AugmentParams(saturation=0.0, gamma=(0.8, 1.0, 1.2)).effects(plain)
         assert np.ptp(grey.astype(int), axis=-1).max() == 0
-        assert Draw(brightness=0.1).effects(plain)[0, 0, 0, 1] == round(60 + 25.5)
-        assert Draw(contrast=0.0).effects(plain)[0, 0, 0].tolist() == [128] * 3
-        noisy = Draw(noise=8.0).effects(plain).astype(float) - plain
+        assert AugmentParams(brightness=0.1).effects(plain)[0, 0, 0, 1] == round(60 + 25.5)
+        assert AugmentParams(contrast=0.0).effects(plain)[0, 0, 0].tolist() == [128] * 3
+        noisy = AugmentParams(noise=8.0).effects(plain).astype(float) - plain
         assert 6 < noisy[..., 1].std() < 10 and not np.array_equal(noisy[0], noisy[1])
-        jpeg = Draw(jpeg=60).effects(plain).astype(float)
+        jpeg = AugmentParams(jpeg=60).effects(plain).astype(float)
         np.testing.assert_allclose(jpeg, plain, atol=6)  # red is red: no exchanged channels
-        hidden = Draw(cutouts=((0.5, 0.25, 1.5, 0.5, 1.0, 2.0, 3.0),)).effects(plain)
+        hidden = AugmentParams(cutouts=((0.5, 0.25, 1.5, 0.5, 1.0, 2.0, 3.0),)).effects(plain)
         changed = (hidden != plain).any((0, 3))
         assert changed[16:32, 32:].all() and changed.sum() == 16 * 32
         edge = plain.copy()
         edge[:, :, 32:] = 0
-        assert 60 < Draw(blur=0.05).effects(edge)[0, 32, 32, 0] < 120
+        assert 60 < AugmentParams(blur=0.05).effects(edge)[0, 32, 32, 0] < 120
 
     def test_impossible_ranges_are_refused(self) -> None:
         with pytest.raises(ValueError, match="scale"):

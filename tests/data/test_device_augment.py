@@ -80,13 +80,13 @@ def test_a_red_wrist_stays_red() -> None:
     cv2.circle(picture, (120, 80), 9, (255, 0, 0), -1)
     box = np.array([[50.0, 50, 150, 150]])
     record = Record(lambda _: picture, xy, PA17, box=box)
-    draws = [PAPER.draw(rng) for _ in range(16)]
-    assert {draw.flip for draw in draws} == {True, False}
-    cuts = [cut(record, PA17, size=SIZE, frames=[0], draw=draw) for draw in draws]
+    chosen = [PAPER.sample(rng) for _ in range(16)]
+    assert {params.flip for params in chosen} == {True, False}
+    cuts = [cut(record, PA17, size=SIZE, frames=[0], params=params) for params in chosen]
     sample = finish(stack(cuts), PA17, size=SIZE)
     shown = 0
-    for draw, frames, pose in zip(draws, sample["frames"], sample["pose"]):
-        joint = PA17.flip[wrist] if draw.flip else wrist
+    for params, frames, pose in zip(chosen, sample["frames"], sample["pose"]):
+        joint = PA17.flip[wrist] if params.flip else wrist
         u, v = pose[0, joint, :2].tolist()
         if 0 < u < 1 and 0 < v < 1:
             colour = frames[0, :, int(v * 64), int(u * 64)]
@@ -96,8 +96,10 @@ def test_a_red_wrist_stays_red() -> None:
 
 
 def test_half_precision_changes_nothing() -> None:
-    draws = [COLOURS.draw(np.random.default_rng(i)) for i in range(4)]
-    cuts = stack([cut(RECORDS[0], PA17, size=SIZE, frames=[0, 1], draw=draw) for draw in draws])
+    chosen = [COLOURS.sample(np.random.default_rng(i)) for i in range(4)]
+    cuts = stack(
+        [cut(RECORDS[0], PA17, size=SIZE, frames=[0, 1], params=params) for params in chosen]
+    )
     plain = finish(cuts, PA17, size=SIZE)
     with torch.autocast("cpu", torch.bfloat16):
         half = finish(cuts, PA17, size=SIZE)

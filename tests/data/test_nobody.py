@@ -43,8 +43,8 @@ def test_no_crop_holds_a_joint(tmp_path: Path) -> None:
     record = nobody.load(places(tmp_path / "views", 2, 1), "all")[0]
     rng = np.random.default_rng(0)
     for _ in range(10):
-        draw = AUGMENTS["parts"].draw(rng)
-        sample = make_sample(record, PA16, size=(32, 32), frames=[0], draw=draw)
+        params = AUGMENTS["parts"].sample(rng)
+        sample = make_sample(record, PA16, size=(32, 32), frames=[0], params=params)
         assert not sample["inside"].any() and not sample["valid"].any()
         assert not sample["pose"][..., :2].isnan().any()  # they are known to be elsewhere
 

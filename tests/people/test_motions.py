@@ -186,7 +186,7 @@ def test_an_action_keeps_to_the_body_and_the_ground(action):
         rng = np.random.default_rng(seed)
         offsets = skeleton.random_offsets(rng)
         t = np.arange(60) / 15
-        score = motions.rehearse(action, np.random.default_rng(seed), t=t, offsets=offsets)
+        score = motions.action_angles(action, np.random.default_rng(seed), t=t, offsets=offsets)
         assert np.all(score.channels >= LOW - 1e-9)
         assert np.all(score.channels <= HIGH + 1e-9)
 
@@ -272,7 +272,7 @@ def test_no_two_actions_look_the_same(rng):
     frames, examples = 30, 6
 
     def describe(action: str) -> np.ndarray:
-        score = motions.rehearse(action, rng, t=np.arange(frames) / 10, offsets=OFFSETS)
+        score = motions.action_angles(action, rng, t=np.arange(frames) / 10, offsets=OFFSETS)
         angles = np.delete(score.channels, [CHANNEL["root_yaw"], CHANNEL["neck_turn"]], axis=1)
         return np.concatenate(
             [angles.mean(0), angles.std(0), np.abs(np.diff(angles, axis=0)).mean(0)]
@@ -291,9 +291,9 @@ def test_no_two_actions_look_the_same(rng):
 
 def test_without_style_noise_only_the_action_is_left(rng):
     t = np.arange(30) / 10
-    quiet = motions.rehearse("idle", rng, t=t, offsets=OFFSETS, style_noise=0.0)
+    quiet = motions.action_angles("idle", rng, t=t, offsets=OFFSETS, style_noise=0.0)
     assert np.all(quiet.channels[:, CHANNEL["neck_turn"]] == 0)
-    styled = motions.rehearse("idle", rng, t=t, offsets=OFFSETS)
+    styled = motions.action_angles("idle", rng, t=t, offsets=OFFSETS)
     assert np.ptp(styled.channels[:, CHANNEL["neck_turn"]]) > 0
 
 

@@ -286,7 +286,7 @@ def test_motion_capture_drives_a_person(shared_data: Path) -> None:
 def test_a_sensor_keeps_the_order_of_light_and_repeats() -> None:
     frame = np.random.default_rng(0).integers(0, 255, (40, 48, 3)).astype(np.uint8)
     for seed in range(8):
-        camera = sensor.draw_sensor(np.random.default_rng(seed), 1.0, height=40, width=48)
+        camera = sensor.sample_sensor(np.random.default_rng(seed), 1.0, height=40, width=48)
         assert (np.diff(sensor.tone_curves(camera).astype(int), axis=1) >= 0).all()
         first, second = (sensor.record(frame, camera, np.random.default_rng(1)) for _ in range(2))
         np.testing.assert_array_equal(first, second)

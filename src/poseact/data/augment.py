@@ -1,4 +1,4 @@
-"""Augmentation: one draw per clip, one matrix for its pixels and its points, effects on uint8.
+"""Augmentation: sampled once a clip, one matrix for its pixels and its points, effects on uint8.
 
 The geometry follows the papers (CVPR 2018 and TPAMI 2020: rotation, crop size, shift, mirror,
 per-channel power), with continuous ranges where the released code picks from short lists.
@@ -15,7 +15,7 @@ from poseact.core.geometry import crop_matrix
 
 
 @dataclass(frozen=True)
-class Draw:
+class AugmentParams:
     """What one clip gets. The defaults change nothing.
 
     shift: in sides of the crop. gamma: power per channel. brightness: added, 1 = full range.
@@ -72,14 +72,14 @@ class Draw:
 
 @dataclass(frozen=True)
 class Augment:
-    """Ranges to draw from; 0 (for `scale`: (1, 1)) switches a part off.
+    """Ranges to sample from; 0 (for `scale`: (1, 1)) switches a part off.
 
     angle_deg: rotation, +-. upside_down: share of clips turned by any angle instead. scale: side of
     the crop as a factor (above 1 the person is smaller). shift: +-, in sides of the crop. flip:
     share mirrored. gamma, brightness, contrast, saturation: +- about the neutral value. grey: share
-    without colour. blur, noise: largest, as in `Draw`. jpeg: lowest quality. cutout: largest number
-    of hidden rectangles, with sides in `cutout_size` of the crop's. degrade: share of clips that
-    get each of blur, noise, jpeg and cutout.
+    without colour. blur, noise: largest values. jpeg: lowest quality. cutout: largest number of
+    hidden rectangles, with sides in `cutout_size` of the crop's. degrade: share of clips that get
+    each of blur, noise, jpeg and cutout.
     """
 
     angle_deg: float = 40.0
@@ -110,12 +110,12 @@ class Augment:
                 f"flip, upside_down, grey and degrade are shares within 0-1, got {shares}"
             )
 
-    def draw(self, rng: np.random.Generator) -> Draw:
+    def sample(self, rng: np.random.Generator) -> AugmentParams:
         """One clip's augmentation."""
         around = rng.uniform(-1, 1, 9)  # angle, shift x y, gamma r g b, brightness, contrast, sat.
         angle_deg = 180.0 if rng.random() < self.upside_down else self.angle_deg
         grey = rng.random() < self.grey
-        return Draw(
+        return AugmentParams(
             angle_rad=float(np.deg2rad(angle_deg * around[0])),
             scale=float(rng.uniform(*self.scale)),
             shift=(float(self.shift * around[1]), float(self.shift * around[2])),
@@ -181,7 +181,7 @@ def _cut_out(frames: np.ndarray, cutouts: tuple[tuple[float, ...], ...]) -> np.n
 
 
 def _add_noise(frames: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-    """One grain a clip, rolled anew in each frame: looks independent at the price of one draw."""
+    """One grain a clip, shifted anew in each frame: seems independent at the price of one."""
     rng = np.random.default_rng(seed)
     grain = sigma * rng.standard_normal(frames.shape[1:], dtype=np.float32)
     grain = np.rint(grain).astype(np.int16)

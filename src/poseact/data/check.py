@@ -1,8 +1,8 @@
 """What is in a data set and what is wrong with it, before a training run finds out.
 
-Each record is looked at once and then let go; what is kept is a digest (for duplicates) and one row
+Each record is read once and not kept; what is kept is a digest (for duplicates) and one row
 of bone lengths a record. A fault is counted once a record. Of the pictures a sample is read unless
-all are asked for, but files that a record names are looked for in every record.
+all are asked for, but the files that a record names are sought for every record.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def check(
     full: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Look at all records of the splits; the faults are those of `FATAL` and `DOUBTFUL`.
+    """Check all records of the splits; the faults are those of `FATAL` and `DOUBTFUL`.
 
     labels: names of the classes, if known. pictures: about how many records have pictures read (the
     first frame and another); full: every frame of every record is. progress: is told of records as
@@ -143,7 +143,7 @@ def check(
         if not len(records):
             state.add("split without records", split)
         for i, record in enumerate(records):
-            _look_at(record, split, i, state, read=number % stride == 0)
+            _check_record(record, split, i, state, read=number % stride == 0)
             number += 1
             if progress is not None:
                 progress(1)
@@ -192,7 +192,7 @@ class _State:
         return Report(records, self.frames, self.pictures, counts, tuple(faults))
 
 
-def _look_at(record: Record, split: str, i: int, state: _State, *, read: bool) -> None:
+def _check_record(record: Record, split: str, i: int, state: _State, *, read: bool) -> None:
     where = f"{split}[{i}]"
     subject, view, layout = record.subject, record.view, record.layout.name
     names = {"split": split, "subject": subject, "view": view, "layout": layout}
@@ -211,10 +211,10 @@ def _look_at(record: Record, split: str, i: int, state: _State, *, read: bool) -
         return  # nothing below would make sense of it
     if (record.xy == FAR_PX).all():  # nobody is in it: nothing to judge but the picture
         record = replace(record, xy=np.full_like(record.xy, np.nan), action=NO_ACTION)
-    _look_for_twins(record, split, i, state)
+    _find_duplicates(record, split, i, state)
     for kind in _label_faults(record, where, state):
         state.add(kind, where)
-    _look_at_pictures(record, where, state, read=read)
+    _check_pictures(record, where, state, read=read)
 
 
 def _wrong_shapes(record: Record) -> str:
@@ -229,7 +229,7 @@ def _wrong_shapes(record: Record) -> str:
     return ""
 
 
-def _look_for_twins(record: Record, split: str, i: int, state: _State) -> None:
+def _find_duplicates(record: Record, split: str, i: int, state: _State) -> None:
     """By the labels; of a record without any, by the files it names."""
     values = [v for v in (record.xy, record.xyz) if v is not None and np.isfinite(v).any()]
     text = b"".join(v.tobytes() for v in values)
@@ -368,7 +368,7 @@ def _median(values: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------- pictures
 
 
-def _look_at_pictures(record: Record, where: str, state: _State, *, read: bool) -> None:
+def _check_pictures(record: Record, where: str, state: _State, *, read: bool) -> None:
     if record.frame is None:
         state.unseen.append(where)
         return

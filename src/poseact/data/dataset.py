@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from poseact.core.geometry import square, transform, union, warp
 from poseact.core.layouts import Layout, convert
 from poseact.core.types import NO_ACTION, Record, Sample
-from poseact.data.augment import NONE, Augment, Draw
+from poseact.data.augment import NONE, Augment, AugmentParams
 
 DEPTH_RANGE_MM = 2000.0
 """Depth d in [0, 1] spans this, with the root at 0.5."""
@@ -35,15 +35,15 @@ def make_sample(
     *,
     size: tuple[int, int],
     frames: Sequence[int],
-    draw: Draw | None = None,
+    params: AugmentParams | None = None,
     margin: float = 1.0,
 ) -> Sample:
     """One clip: frames `frames` of the record in a crop of `size` (height, width) px.
 
     The crop is the square around all boxes of the chosen frames, its side times `margin`, the same
-    in every frame; without a known box it is the whole picture. `draw` None is no augmentation. The
-    pose is in `layout`, by joint name; d counts from that layout's root along the camera's axis (a
-    rotation or mirroring of the picture leaves it). Unknown is NaN. `valid` is True where a number
+    in every frame; without a known box it is the whole picture. params: None is no augmentation.
+    The pose is in `layout`, by joint name; d counts from that layout's root along the camera's axis
+    (a rotation or mirroring of the picture leaves it). Unknown is NaN. `valid` is True where a number
     is known and lies in [0, 1], for d only where u and v do too; `inside` where u and v are known
     and lie in [0, 1], so an unannotated joint is not inside: mask it by `pose`'s NaN.
     """
@@ -51,15 +51,15 @@ def make_sample(
         raise ValueError(f"a record of {record.source or 'unnamed source'} has no pictures")
     if not len(frames):
         raise ValueError("a sample needs at least one frame index, got none")
-    draw = draw or Draw()
+    params = params or AugmentParams()
     # A stretched clip repeats frames; a video is decoded forwards.
     pictures = {t: record.frame(t) for t in sorted(set(frames))}
     box = clip_square(record, frames, pictures[frames[0]].shape[:2], margin)
-    matrix = draw.matrix(box)
+    matrix = params.matrix(box)
     crops = {t: warp(picture, matrix, size) for t, picture in pictures.items()}
-    pixels = draw.effects(np.stack([crops[t] for t in frames]))  # T H W 3
+    pixels = params.effects(np.stack([crops[t] for t in frames]))  # T H W 3
     pose = pose_uvd(record, layout, frames, matrix)
-    if draw.flip:
+    if params.flip:
         pose = pose[:, list(layout.flip)]
     inside = ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)  # False where NaN
     deep = inside & (pose[..., 2] >= 0) & (pose[..., 2] <= 1)
@@ -202,7 +202,7 @@ class Batches(Dataset):
         }
 
     def names(self, step: int) -> dict[str, list[str]]:
-        """The records of a batch, for people who look for a bad one."""
+        """The records of a batch, to find a bad one."""
         return {
             part.name: [
                 self.record_name(p, self.record_index(p, step * part.count + i))
@@ -238,7 +238,7 @@ class Batches(Dataset):
             self.layout,
             size=self.size,
             frames=frames,
-            draw=part.augment.draw(rng),
+            params=part.augment.sample(rng),
             margin=part.margin,
         )
 

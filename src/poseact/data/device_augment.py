@@ -18,7 +18,7 @@ from torch import Tensor
 from poseact.core.geometry import crop_matrix, square, transform, warp
 from poseact.core.layouts import Layout
 from poseact.core.types import NO_ACTION, Record, Sample
-from poseact.data.augment import Augment, Draw
+from poseact.data.augment import Augment, AugmentParams
 from poseact.data.dataset import clip_square, pose_uvd
 
 RIM = 2
@@ -30,7 +30,7 @@ class Cut(TypedDict):
 
     frames (T, 3, S, S) uint8; pose (T, J, 3) u v of the cut and d, NaN unknown; matrix (3, 3) from
     uv of the cut to uv of the crop; flip () bool; gamma (3,); tone (3,): brightness, contrast and
-    saturation as in `Draw`; action () long; to_image (T, 3, 3) crop uv -> px.
+    saturation as in `AugmentParams`; action () long; to_image (T, 3, 3) crop uv -> px.
     """
 
     frames: Tensor
@@ -59,7 +59,7 @@ def cut(
     *,
     size: tuple[int, int],
     frames: Sequence[int],
-    draw: Draw | None = None,
+    params: AugmentParams | None = None,
     margin: float = 1.0,
 ) -> Cut:
     """What `finish` needs of a clip; arguments as `dataset.make_sample`'s.
@@ -68,10 +68,10 @@ def cut(
     """
     if record.frame is None:
         raise ValueError(f"a record of {record.source or 'unnamed source'} has no pictures")
-    draw = draw or Draw()
+    params = params or AugmentParams()
     pictures = {t: record.frame(t) for t in sorted(set(frames))}
     shape = pictures[frames[0]].shape[:2]
-    matrix = draw.matrix(clip_square(record, frames, shape, margin))
+    matrix = params.matrix(clip_square(record, frames, shape, margin))
     if record.weight is not None:
         raise ValueError(
             f"records of {record.source or 'an unnamed source'} have weighted labels, which "
@@ -88,9 +88,9 @@ def cut(
         frames=torch.from_numpy(np.stack([crops[t] for t in frames])).permute(0, 3, 1, 2),
         pose=torch.from_numpy(pose.astype(np.float32)),
         matrix=torch.from_numpy((matrix @ np.linalg.inv(to_cut)).astype(np.float32)),
-        flip=torch.tensor(draw.flip),
-        gamma=torch.tensor(draw.gamma),
-        tone=torch.tensor([draw.brightness, draw.contrast, draw.saturation]),
+        flip=torch.tensor(params.flip),
+        gamma=torch.tensor(params.gamma),
+        tone=torch.tensor([params.brightness, params.contrast, params.saturation]),
         action=torch.tensor(NO_ACTION if record.action is None else record.action),
         to_image=torch.from_numpy(to_image.astype(np.float32)),
     )
@@ -131,7 +131,7 @@ def _warped(frames: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _coloured(pixels: Tensor, cuts: Cut) -> Tensor:
-    """Gamma, contrast and brightness, then saturation, each in whole grey levels as `Draw`."""
+    """Gamma, contrast and brightness, then saturation, in whole grey levels as `AugmentParams`."""
     brightness, contrast, saturation = cuts["tone"][:, :, None, None, None, None].unbind(1)
     level = (pixels / 255) ** cuts["gamma"][:, None, :, None, None]
     level = (level - 0.5) * contrast + 0.5 + brightness

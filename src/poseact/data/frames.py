@@ -17,7 +17,7 @@ from poseact.core.types import Record
 from poseact.media.video import VideoReader, read_image
 
 _OPEN_VIDEOS = 2  # per process; a record may be one of 100,000
-_KEPT_BYTES = 64 << 20  # decoded frames that an open video keeps, for those who ask backwards
+_KEPT_BYTES = 64 << 20  # decoded frames that an open video keeps, for readers that go backwards
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,12 @@ class VideoFile:
     def __call__(self, t: int) -> np.ndarray:
         if t < 0:
             raise ValueError(f"{self.path}: frames count from 0, got {t}")
-        shelf = _open_videos(os.getpid())
-        decoder = shelf.pop(self.path, None) or _Decoder(self.path)
+        opened = _open_videos(os.getpid())
+        decoder = opened.pop(self.path, None) or _Decoder(self.path)
         frame = decoder.read(self.start + t * self.step)
-        shelf[self.path] = decoder  # the newest is last
-        while len(shelf) > _OPEN_VIDEOS:
-            shelf.popitem(last=False)
+        opened[self.path] = decoder  # the newest is last
+        while len(opened) > _OPEN_VIDEOS:
+            opened.popitem(last=False)
         return frame
 
 
@@ -189,14 +189,14 @@ class _Decoder:
 def _open_videos(process: int) -> OrderedDict[Path, _Decoder]:
     """The videos that a process holds open, the one used last at the end.
 
-    A forked child starts a shelf of its own, and leaves its parent's alone: to close a video that
+    A forked child has a dictionary of its own, and leaves its parent's alone: to close a video that
     the parent opened would wait for decoder threads that the child does not have.
     """
-    shelf: OrderedDict[Path, _Decoder] = OrderedDict()
-    atexit.register(_clear, shelf, process)  # decoders cannot be closed once modules are gone
-    return shelf
+    opened: OrderedDict[Path, _Decoder] = OrderedDict()
+    atexit.register(_clear, opened, process)  # decoders cannot be closed once modules are gone
+    return opened
 
 
-def _clear(shelf: OrderedDict[Path, _Decoder], process: int) -> None:
+def _clear(opened: OrderedDict[Path, _Decoder], process: int) -> None:
     if os.getpid() == process:
-        shelf.clear()
+        opened.clear()

@@ -21,7 +21,7 @@ from poseact.inference.predictor import Predictor
 from poseact.media.video import VideoReader, VideoWriter, write_image
 from poseact.people import PeopleConfig, RenderedClip, render_motion
 from poseact.people.motions import ACTIONS, perform_sequence
-from poseact.people.scene import draw_body
+from poseact.people.scene import sample_body
 from poseact.results.drawing import contact_sheet
 from poseact.results.jsonl import read_jsonl
 
@@ -70,7 +70,7 @@ def render(seed: int = SEED) -> RenderedClip:
         height=SIZE[0], width=SIZE[1], fps=FPS, split="test", preset="easy", supersample=2
     )
     rng = np.random.default_rng(seed)
-    body = draw_body(config, rng)
+    body = sample_body(config, rng)
     motion = perform_sequence(STEPS, rng, fps=FPS, offsets=body.offsets)
     return render_motion(motion, config, rng, body=body)
 

@@ -89,7 +89,7 @@ def along_segment(
 
 
 def random_shape(rng: np.random.Generator, scale: float) -> Shape:
-    """Draw a build."""
+    """Sample a build."""
     return Shape(
         fat=float(np.clip(rng.normal(0.12, 0.35), -0.35, 1.2)),
         muscle=float(np.clip(rng.normal(0.1, 0.5), -0.8, 1.2)),

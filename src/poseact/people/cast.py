@@ -30,8 +30,8 @@ class Actor(NamedTuple):
     materials: Float32[np.ndarray, "m c"]
 
 
-def draw_body(config: PeopleConfig, rng: np.random.Generator) -> Body:
-    """Draw a body from the pool of the configuration's split."""
+def sample_body(config: PeopleConfig, rng: np.random.Generator) -> Body:
+    """Sample a body from the pool of the configuration's split."""
     number = int(rng.integers(POOL))
     meshed = rng.random() < 0.5
     split = SPLITS.index(config.split)
@@ -46,8 +46,8 @@ def pool_body(meshes: str | None, split: int, number: int) -> Body:
     return makehuman.random_mesh_body(makehuman.load_library(meshes), rng)
 
 
-def draw_motion(config: PeopleConfig, body: Body, rng: np.random.Generator) -> Motion:
-    """Draw what the person does: an action, unstructured poses, or a cut of motion capture."""
+def sample_motion(config: PeopleConfig, body: Body, rng: np.random.Generator) -> Motion:
+    """Sample what the person does: an action, unstructured poses, or a cut of motion capture."""
     unstructured, captured = rng.random(2)
     if unstructured < config.random_pose:
         return motions.random_poses(rng, config.frames, offsets=body.offsets)
@@ -59,8 +59,8 @@ def draw_motion(config: PeopleConfig, body: Body, rng: np.random.Generator) -> M
 
 def _captured(config: PeopleConfig, folder: str, body: Body, rng: np.random.Generator) -> Motion:
     clips = _mocap_clips(folder, config.split)
-    rooms = [len(clip) - 1 - (config.frames - 1) * clip.fps / config.fps for clip in clips]
-    long_enough = [i for i, room in enumerate(rooms) if room >= 0]
+    spare = [len(clip) - 1 - (config.frames - 1) * clip.fps / config.fps for clip in clips]
+    long_enough = [i for i, frames in enumerate(spare) if frames >= 0]
     if not long_enough:
         raise ValueError(
             f"no motion capture in {folder} lasts {config.frames} frames at {config.fps} fps; "
@@ -70,7 +70,7 @@ def _captured(config: PeopleConfig, folder: str, body: Body, rng: np.random.Gene
     return motion_from_mocap(
         clips[chosen],
         rng,
-        start=int(rng.integers(int(rooms[chosen]) + 1)),
+        start=int(rng.integers(int(spare[chosen]) + 1)),
         frames=config.frames,
         fps=config.fps,
         offsets=body.offsets,
@@ -105,7 +105,7 @@ def second_person(
     motion: Motion, config: PeopleConfig, spot: Float[np.ndarray, "2"], rng: np.random.Generator
 ) -> Actor:
     """Another person of the same split who does something else at `spot` (x, z)."""
-    body = draw_body(config, rng)
+    body = sample_body(config, rng)
     action = ACTIONS[int(rng.integers(len(ACTIONS)))]
     other = motions.perform(
         action, rng, frames=len(motion.position), fps=config.fps, offsets=body.offsets

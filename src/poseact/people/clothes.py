@@ -58,7 +58,7 @@ class Outfit:
 
 
 def dress(body: Body, rng: np.random.Generator) -> Outfit:
-    """Draw clothes, hair and colours for a body."""
+    """Sample clothes, hair and colours for a body."""
     nearest = body.weights.argmax(1)
     legs = [_limb(body, nearest, side, ("hip", "knee", "ankle", "toe")) for side in "lr"]
     top = _shirt(body, nearest, rng)

@@ -71,7 +71,7 @@ def load_library(path: str) -> MeshLibrary:
 
 
 def random_mesh_body(library: MeshLibrary, rng: np.random.Generator) -> Body:
-    """Draw a person from the morphable mesh, bound to the rig."""
+    """Sample a person from the morphable mesh, bound to the rig."""
     amounts, shape = _random_morph(library, rng)
     morphed = library.rest + np.tensordot(amounts, library.targets, 1)
     joints = np.stack([morphed[row[row >= 0]].mean(0) for row in library.joint_vertices])

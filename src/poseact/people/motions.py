@@ -78,8 +78,8 @@ class Motion:
 
 
 @dataclass(frozen=True)
-class Score:
-    """The angles of a motion before it stands anywhere.
+class Angles:
+    """Joint angles of a motion whose body has no place in the world yet.
 
     ``channels`` (T,31) radians inside the joint limits; ``lift`` (T,) metres of air below the body;
     ``travel`` (T,) 1 where feet hold the ground, 0 on the spot (treadmill); ``phase`` (T,).
@@ -108,11 +108,11 @@ def perform(
     Raises ValueError for an unknown action.
     """
     t = np.arange(frames) / fps
-    score = rehearse(action, rng, t=t, offsets=offsets, style_noise=style_noise)
+    angles = action_angles(action, rng, t=t, offsets=offsets, style_noise=style_noise)
     if rng.random() < 0.5:
-        score = _mirrored(score)
+        angles = _mirrored(angles)
     label = np.full(frames, ACTIONS.index(action))
-    return _stage(score, label, offsets, rng.uniform(-np.pi, np.pi) if yaw is None else yaw)
+    return _placed(angles, label, offsets, rng.uniform(-np.pi, np.pi) if yaw is None else yaw)
 
 
 def perform_sequence(
@@ -137,30 +137,30 @@ def perform_sequence(
         )
     label = np.repeat([_action_index(name) for name, _ in steps], np.diff(edges))
     frame = np.arange(edges[-1])
-    total: Score | None = None
+    total: Angles | None = None
     for i, (action, _) in enumerate(steps):
-        score = rehearse(action, rng, t=(frame - edges[i]) / fps, offsets=offsets)
-        score.channels[:, CHANNEL["root_yaw"]] += rng.normal(0, 0.3) * (i > 0)
+        angles = action_angles(action, rng, t=(frame - edges[i]) / fps, offsets=offsets)
+        angles.channels[:, CHANNEL["root_yaw"]] += rng.normal(0, 0.3) * (i > 0)
         if total is None:
-            total = score
+            total = angles
             continue
         lying = action in _LYING or steps[i - 1][0] in _LYING
         blend = fps * (_BLEND_LYING_S if lying else _BLEND_S)
-        total = _blend(total, score, minimum_jerk((frame - edges[i]) / blend + 0.5))
+        total = _blend(total, angles, minimum_jerk((frame - edges[i]) / blend + 0.5))
     assert total is not None
     if mirrored or (mirrored is None and rng.random() < 0.5):
         total = _mirrored(total)
-    return _stage(total, label, offsets, rng.uniform(-np.pi, np.pi) if yaw is None else yaw)
+    return _placed(total, label, offsets, rng.uniform(-np.pi, np.pi) if yaw is None else yaw)
 
 
-def rehearse(
+def action_angles(
     action: str,
     rng: np.random.Generator,
     *,
     t: Float[np.ndarray, "t"],
     offsets: Float[np.ndarray, "22 3"],
     style_noise: float = 1.0,
-) -> Score:
+) -> Angles:
     """The right-handed angles of an action at the times ``t`` in s, styled, inside the limits."""
     draft = Draft(t, offsets)
     CHOREOGRAPHY[ACTIONS[_action_index(action)]](draft, rng)
@@ -174,7 +174,7 @@ def rehearse(
         _pitch_onto_hands(channels, offsets)
     treadmill = action in ("walk", "run") and rng.random() < 0.35
     travel = np.full(len(t), rng.uniform(0, 0.2) if treadmill else 1.0)
-    return Score(channels=channels, lift=draft.lift, travel=travel, phase=draft.phase)
+    return Angles(channels=channels, lift=draft.lift, travel=travel, phase=draft.phase)
 
 
 def _action_index(action: str) -> int:
@@ -277,16 +277,16 @@ def _pitch_onto_hands(channels: np.ndarray, offsets: np.ndarray) -> None:
         channels[:, CHANNEL["root_pitch"]] += np.arctan2(y, z) - np.arcsin(rise / np.hypot(y, z))
 
 
-def _mirrored(score: Score) -> Score:
-    return Score(
-        channels=mirror(score.channels), lift=score.lift, travel=score.travel, phase=score.phase
+def _mirrored(angles: Angles) -> Angles:
+    return Angles(
+        channels=mirror(angles.channels), lift=angles.lift, travel=angles.travel, phase=angles.phase
     )
 
 
-def _blend(first: Score, second: Score, weight: Float[np.ndarray, "t"]) -> Score:
-    """From one score into another; angles go through the joint limits' box, so they stay inside."""
+def _blend(first: Angles, second: Angles, weight: Float[np.ndarray, "t"]) -> Angles:
+    """From one into another; angles go through the joint limits' box, so they stay inside."""
     w = weight[:, None]
-    return Score(
+    return Angles(
         channels=first.channels * (1 - w) + second.channels * w,
         lift=first.lift * (1 - weight) + second.lift * weight,
         travel=first.travel * (1 - weight) + second.travel * weight,
@@ -295,15 +295,15 @@ def _blend(first: Score, second: Score, weight: Float[np.ndarray, "t"]) -> Score
 
 
 # ---------------------------------------------------------------------- the ground
-def _stage(score: Score, label: np.ndarray, offsets: np.ndarray, yaw: float) -> Motion:
-    channels = score.channels.copy()
+def _placed(angles: Angles, label: np.ndarray, offsets: np.ndarray, yaw: float) -> Motion:
+    channels = angles.channels.copy()
     channels[:, CHANNEL["root_yaw"]] += yaw
     rotation, position = forward_kinematics(
         local_rotations(channels), offsets, np.zeros((len(channels), 3))
     )
-    position = position + ground(position, lift=score.lift, travel=score.travel)[:, None]
+    position = position + ground(position, lift=angles.lift, travel=angles.travel)[:, None]
     return Motion(
-        rotation=rotation, position=position, phase=score.phase, action=label, offsets=offsets
+        rotation=rotation, position=position, phase=angles.phase, action=label, offsets=offsets
     )
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from poseact.people import backgrounds, raster, sensor, shading
 from poseact.people.bodies import Body, random_body
-from poseact.people.cast import Actor, act, draw_body, draw_motion, second_person
+from poseact.people.cast import Actor, act, sample_body, sample_motion, second_person
 from poseact.people.clothes import PERSON_ROWS, lattice
 from poseact.people.config import PRESETS, SPLITS, Difficulty, PeopleConfig, Preset, Split
 from poseact.people.motions import ACTIONS, Motion
@@ -63,14 +63,14 @@ class RenderedClip:
 
 # ---------------------------------------------------------------------- clips
 def render_clip(config: PeopleConfig, index: int) -> RenderedClip:
-    """Render clip `index` of a data set; the same labels whenever and wherever it is asked for.
+    """Render clip `index` of a data set; the same labels in every process and order.
 
     Raises FileNotFoundError or ValueError if a folder of the configuration cannot be used.
     """
     split = SPLITS.index(config.split)
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, split, index]))
-    body = draw_body(config, rng)
-    return render_motion(draw_motion(config, body, rng), config, rng, body=body)
+    body = sample_body(config, rng)
+    return render_motion(sample_motion(config, body, rng), config, rng, body=body)
 
 
 def render_motion(
@@ -86,23 +86,23 @@ def render_motion(
     people = [act(body, motion, rng)]
     view = place_camera(motion, config, difficulty, rng)
     if rng.random() < difficulty.distractor:
-        middle, toward, aside = standpoint(motion, view)
+        middle, toward, sideways = standpoint(motion, view)
         side = rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)
-        spot = middle + side * aside - rng.uniform(-0.4, 1.8) * toward
+        spot = middle + side * sideways - rng.uniform(-0.4, 1.8) * toward
         people.append(second_person(motion, config, spot, rng))
     solids = furnish(motion, view, difficulty, rng)
     textures, around, light = surroundings(motion, config, difficulty, view, rng)
     painted = [backgrounds.furniture_material(rng, len(textures)) for _ in solids]
-    stage = _assemble(people, solids, painted)
+    scene = _assemble(people, solids, painted)
     strength = difficulty.sensor * rng.uniform(0.5, 1)
-    camera = sensor.draw_sensor(rng, strength, height=config.height, width=config.width)
-    paint = shading.Paint(stage.materials, textures, lattice(rng))
-    shot = _shoot(stage, view, paint, around, light, motion, camera, config, rng)
-    return _label(motion, config, view, shot)
+    camera = sensor.sample_sensor(rng, strength, height=config.height, width=config.width)
+    paint = shading.Paint(scene.materials, textures, lattice(rng))
+    rendering = _render(scene, view, paint, around, light, motion, camera, config, rng)
+    return _label(motion, config, view, rendering)
 
 
-# ---------------------------------------------------------------------- drawing
-class Stage(NamedTuple):
+# ---------------------------------------------------------------------- rendering
+class SceneMesh(NamedTuple):
     """All meshes of a clip in one, the person first; `moving` holds each person's rows."""
 
     mesh: raster.Mesh
@@ -111,7 +111,7 @@ class Stage(NamedTuple):
     own_faces: int
 
 
-class Shot(NamedTuple):
+class Rendering(NamedTuple):
     """Frames, the person's depth in mm, and 1/depth in metres of everything at all samples."""
 
     frames: UInt8[np.ndarray, "t h w 3"]
@@ -121,7 +121,7 @@ class Shot(NamedTuple):
 
 def _assemble(
     people: list[Actor], solids: list[backgrounds.Solids], painted: list[np.ndarray]
-) -> Stage:
+) -> SceneMesh:
     """One mesh of people and solids; `painted` is the material row of each solid."""
     things = [*people, *solids]
     first = np.concatenate([[0], np.cumsum([len(thing.rest) for thing in things])])
@@ -145,11 +145,11 @@ def _assemble(
     )
     materials = np.concatenate([a.materials for a in people] + [row[None] for row in painted])
     moving = [(where, actor.vertices) for actor, where in zip(people, rows)]
-    return Stage(mesh, materials, moving, len(people[0].faces))
+    return SceneMesh(mesh, materials, moving, len(people[0].faces))
 
 
-def _shoot(
-    stage: Stage,
+def _render(
+    scene: SceneMesh,
     view: View,
     paint: shading.Paint,
     around: shading.Around,
@@ -158,11 +158,11 @@ def _shoot(
     camera: sensor.Sensor,
     config: PeopleConfig,
     rng: np.random.Generator,
-) -> Shot:
-    """Draw every frame and send it through the camera's sensor."""
+) -> Rendering:
+    """Render every frame and send it through the camera's sensor."""
     height, width, n = config.height, config.width, config.supersample
-    count, mesh = len(motion.position), stage.mesh
-    shot = Shot(
+    count, mesh = len(motion.position), scene.mesh
+    rendering = Rendering(
         np.empty((count, height, width, 3), np.uint8),
         np.empty((count, height, width), np.float32),
         np.empty((count, n * height, n * width), np.float32),
@@ -176,22 +176,22 @@ def _shoot(
     tone = sensor.tone_curves(camera)
     rotation, eye = view.rotation.astype(np.float32), view.eye.astype(np.float32)
     for i in range(count):
-        for rows, vertices in stage.moving:
+        for rows, vertices in scene.moving:
             mesh.vertices[rows] = vertices[i]
         raster.vertex_normals(mesh.vertices, mesh.faces, mesh.normals)
         lit = light._replace(centre=motion.position[i, 0].astype(np.float32))
         raster.cast_shadow(mesh.vertices, mesh.faces, lit, points)
         cx, cy = (float(n * c) for c in view.centre[i])
         lens = raster.Camera(rotation, eye, float(n * view.focal[i]), cx, cy)
-        fragments = raster.Fragments(shot.nearness[i], face, bary)
+        fragments = raster.Fragments(rendering.nearness[i], face, bary)
         raster.project_points(mesh.vertices, lens, points)
         raster.rasterise(points, mesh.faces, fragments)
-        frame, depth, own = shot.frames[i], shot.depth[i], stage.own_faces
+        frame, depth, own = rendering.frames[i], rendering.depth[i], scene.own_faces
         shading.shade(
             fragments, points, mesh, paint, lens, lit, around, tone, own, seen, frame, depth
         )
-        shot.frames[i] = sensor.record(frame, camera, rng)
-    return shot
+        rendering.frames[i] = sensor.record(frame, camera, rng)
+    return rendering
 
 
 # ---------------------------------------------------------------------- labels
@@ -199,7 +199,7 @@ def _label(
     motion: Motion,
     config: PeopleConfig,
     view: View,
-    shot: Shot,
+    rendering: Rendering,
 ) -> RenderedClip:
     joints = view.see(to_layout(motion.position, motion.rotation, config.layout))  # T J 3, m
     count = len(joints)
@@ -212,7 +212,7 @@ def _label(
     inside = np.asarray(((xy >= 0) & (xy < size)).all(-1))
     sample = np.clip(xy, 0, size - 0.5) * config.supersample
     column, row = sample.astype(int)[..., 0], sample.astype(int)[..., 1]
-    near = shot.nearness[np.arange(count)[:, None], row, column]
+    near = rendering.nearness[np.arange(count)[:, None], row, column]
     free = near * (joints[..., 2] - VISIBLE_M) < 1  # nothing in front, or not by much
     index_of = np.array(
         [*(config.actions.index(a) if a in config.actions else -1 for a in ACTIONS), -1]
@@ -220,7 +220,7 @@ def _label(
     actions = index_of[motion.action]
     values, votes = np.unique(actions, return_counts=True)
     return RenderedClip(
-        frames=shot.frames,
+        frames=rendering.frames,
         xy=xy,
         xyz=joints * 1000,
         visible=inside & free,
@@ -230,6 +230,6 @@ def _label(
         action=int(values[votes.argmax()]),
         actions=actions,
         phase=motion.phase,
-        silhouette=shot.depth > 0,
-        depth=shot.depth,
+        silhouette=rendering.depth > 0,
+        depth=rendering.depth,
     )

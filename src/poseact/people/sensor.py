@@ -1,6 +1,6 @@
 """What a camera does to light: exposure, colour cast, blur, noise, compression. Once a clip.
 
-Everything happens to the composited frame, so that a person and its background share one look.
+Everything happens to the composited frame, so that person and background have the same defects.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Sensor:
     jpeg: int | None  # quality
 
 
-def draw_sensor(rng: np.random.Generator, strength: float, *, height: int, width: int) -> Sensor:
-    """Draw a camera; `strength` 0 is a good one in good light, 1 a bad one."""
+def sample_sensor(rng: np.random.Generator, strength: float, *, height: int, width: int) -> Sensor:
+    """Sample a camera; `strength` 0 is a good one in good light, 1 a bad one."""
     px = min(height, width) / 128
     exposure = np.exp(rng.normal(0, 0.08 + 0.17 * strength))
     cast = 1 + rng.normal(0, 0.015 + 0.05 * strength, 3)

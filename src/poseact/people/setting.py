@@ -40,7 +40,7 @@ def _look(forward: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 
 def place_camera(
     motion: Motion, config: PeopleConfig, difficulty: Difficulty, rng: np.random.Generator
 ) -> View:
-    """Draw where the camera stands and how the crop sits in its picture."""
+    """Sample where the camera stands and how the crop sits in its picture."""
     middle = motion.position.mean((0, 1))
     reach = np.linalg.norm(motion.position - middle, axis=-1).max()
     distance = max(float(np.exp(rng.uniform(np.log(2.2), np.log(9)))), reach + 0.8)
@@ -58,8 +58,8 @@ def place_camera(
     eye = middle + distance * away
     eye[1] = max(eye[1], 0.25)
     off = np.tan(np.deg2rad(difficulty.off_axis_deg)) * rng.uniform(-0.7, 0.7, 2) * distance
-    aside = np.cross(away, [0.0, 1.0, 0.0])
-    target = middle + off[0] * aside / np.linalg.norm(aside) + np.array([0, off[1], 0])
+    sideways = np.cross(away, [0.0, 1.0, 0.0])
+    target = middle + off[0] * sideways / np.linalg.norm(sideways) + np.array([0, off[1], 0])
     rotation = _look(target - eye, np.deg2rad(rng.normal(0, 1) * difficulty.roll_deg))
     seen = (motion.position - eye) @ rotation.T
     focal, centre = _crop(seen[..., :2] / seen[..., 2:], config, difficulty, rng)
@@ -75,18 +75,18 @@ def _crop(
     """Focal lengths and principal points (px) that frame the joints, given as x/z and y/z."""
     low, high = slope.min(1), slope.max(1)  # T 2
     count = len(low)
-    draws = count
+    crops = count
     if config.crop == "clip":
         low, high = low.min(0, keepdims=True), high.max(0, keepdims=True)
-        draws = 1
+        crops = 1
     size = np.array([config.width, config.height])
-    loose = config.margin * rng.uniform(*difficulty.loose, draws)
+    loose = config.margin * rng.uniform(*difficulty.loose, crops)
     middle = (low + high) / 2
     side = ((high - low) / size).max(1) * loose  # crop over pixels
-    middle += rng.normal(0, difficulty.shift, (draws, 2)) * side[:, None] * size
-    cut = rng.random(draws) < difficulty.truncated
-    side = np.where(cut, side * rng.uniform(0.55, 0.85, draws), side)
-    middle += cut[:, None] * rng.uniform(-0.25, 0.25, (draws, 2)) * side[:, None] * size
+    middle += rng.normal(0, difficulty.shift, (crops, 2)) * side[:, None] * size
+    cut = rng.random(crops) < difficulty.truncated
+    side = np.where(cut, side * rng.uniform(0.55, 0.85, crops), side)
+    middle += cut[:, None] * rng.uniform(-0.25, 0.25, (crops, 2)) * side[:, None] * size
     focal = 1 / side
     centre = size / 2 - middle * focal[:, None]
     return np.broadcast_to(focal, (count,)), np.broadcast_to(centre, (count, 2))
@@ -94,11 +94,11 @@ def _crop(
 
 # ---------------------------------------------------------------------- furniture
 class Standpoint(NamedTuple):
-    """The floor plan (x, z) around a person: its place and unit vectors to the camera and aside."""
+    """The floor plan (x, z): a person's place, unit vectors to the camera and sideways."""
 
     middle: Float[np.ndarray, "2"]
     toward: Float[np.ndarray, "2"]
-    aside: Float[np.ndarray, "2"]
+    sideways: Float[np.ndarray, "2"]
 
 
 def standpoint(motion: Motion, view: View) -> Standpoint:
@@ -113,19 +113,19 @@ def furnish(
     motion: Motion, view: View, difficulty: Difficulty, rng: np.random.Generator
 ) -> list[backgrounds.Solids]:
     """Furniture beside and behind the person, maybe a box in front, a stool to sit on."""
-    middle, toward, aside = standpoint(motion, view)
+    middle, toward, sideways = standpoint(motion, view)
     steps = motion.position[:, :, [0, 2]].reshape(-1, 2)
     solids = []
     for _ in range(rng.integers(difficulty.furniture[0], difficulty.furniture[1] + 1)):
         angle = rng.uniform(-np.pi, np.pi)
         spot = middle + rng.uniform(0.7, 2.6) * np.array([np.sin(angle), np.cos(angle)])
         piece = backgrounds.random_furniture(rng, np.array([spot[0], 0.0, spot[1]]))
-        hides = (spot - middle) @ toward > 0 and abs((spot - middle) @ aside) < 0.6
+        hides = (spot - middle) @ toward > 0 and abs((spot - middle) @ sideways) < 0.6
         collides = np.linalg.norm(steps - spot, axis=1).min() < 0.55
         if not hides and not collides and np.linalg.norm(spot - view.eye[[0, 2]]) > 1.2:
             solids.append(piece)
     if rng.random() < difficulty.occluder:
-        spot = middle + rng.uniform(0.6, 1.1) * toward + rng.uniform(-0.45, 0.45) * aside
+        spot = middle + rng.uniform(0.6, 1.1) * toward + rng.uniform(-0.45, 0.45) * sideways
         wide, high = rng.uniform(0.3, 0.8), rng.uniform(0.3, 1.0)
         low, top = np.array([-wide / 2, 0, -0.15]), np.array([wide / 2, high, 0.15])
         yaw = float(np.arctan2(toward[0], toward[1]) + rng.uniform(-0.5, 0.5))
@@ -154,7 +154,7 @@ def surroundings(
     view: View,
     rng: np.random.Generator,
 ) -> tuple[UInt8[np.ndarray, "n l s s 3"], shading.Around, raster.Light]:
-    """Draw a picture, a room or an open ground around the person, and light to go with it."""
+    """Sample a picture, a room or an open ground around the person, and light to go with it."""
     kind = int(rng.choice(3, p=difficulty.kinds))
     photos = None
     if config.backgrounds is not None:
@@ -190,7 +190,7 @@ def surroundings(
         backdrop=backdrop,
         contact=float(rng.uniform(0.2, 0.6)),
     )
-    return textures, around, _draw_light(kind, backdrop if from_photo else None, rng)
+    return textures, around, _sample_light(kind, backdrop if from_photo else None, rng)
 
 
 def _texture(
@@ -225,7 +225,7 @@ def _backdrop(
     return backgrounds.landscape(rng, height, width, horizon=horizon, roll=roll), False
 
 
-def _draw_light(
+def _sample_light(
     kind: int, photo: Float32[np.ndarray, "h w 3"] | None, rng: np.random.Generator
 ) -> raster.Light:
     """A sun or lamp and a hemisphere; in a photo's colour and brightness where there is one."""

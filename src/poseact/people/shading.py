@@ -34,7 +34,7 @@ HAZE_START_M, HAZE_END_M = 12.0, 60.0
 
 
 class Paint(NamedTuple):
-    """What surfaces look like: rows of materials, tiling textures, a lattice of noise."""
+    """Appearance of surfaces: rows of materials, tiling textures, a lattice of noise."""
 
     materials: Array  # M MATERIAL_COLUMNS
     textures: NDArray[np.uint8]  # N levels S S 3

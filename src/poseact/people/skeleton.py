@@ -133,7 +133,7 @@ def mirror(channels: Float[np.ndarray, "*t 31"]) -> Float[np.ndarray, "*t 31"]:
 
 
 def random_offsets(rng: np.random.Generator) -> Float[np.ndarray, "22 3"]:
-    """Draw the proportions and the stature of a person, symmetric left to right; metres."""
+    """Sample the proportions and the stature of a person, symmetric left to right; metres."""
     leg, arm, torso, head = rng.normal(1, (0.045, 0.05, 0.04, 0.04))
     shoulder, hip = rng.normal(1, 0.08, 2)
     offsets = OFFSETS.copy()

@@ -16,7 +16,7 @@ from poseact.core.console import Silent
 from poseact.core.geometry import iou
 from poseact.core.layouts import PA17
 from poseact.core.types import Record
-from poseact.data.augment import MILD, Draw
+from poseact.data.augment import MILD, AugmentParams
 from poseact.data.dataset import make_sample
 from poseact.data.sets.folder import split_of
 from poseact.data.write import write_folder
@@ -112,15 +112,15 @@ class TestWindows:
 def test_crops_are_those_of_make_sample(tiny_card: Card, box: bool) -> None:
     record = noise(box=box)
     windows = [[0, 1, 2, 3, 4, 5, 6, 7], [3, 3, 4, 4, 5, 5, 6, 11]]
-    draws = [MILD.draw(np.random.default_rng(1)), Draw(flip=True)]
-    seen = crops(Clip("a", "train", record, FPS), windows, tiny_card, draws)
-    for n, (window, draw) in enumerate(zip(windows, draws)):
+    chosen = [MILD.sample(np.random.default_rng(1)), AugmentParams(flip=True)]
+    seen = crops(Clip("a", "train", record, FPS), windows, tiny_card, chosen)
+    for n, (window, params) in enumerate(zip(windows, chosen)):
         sample = make_sample(
             record,
             PA17,
             size=tiny_card.size,
             frames=window,
-            draw=draw,
+            params=params,
             margin=tiny_card.margin,
         )
         torch.testing.assert_close(seen[n], sample["frames"], rtol=0, atol=0)
@@ -134,7 +134,12 @@ def test_a_frame_without_a_box_takes_the_nearest(tiny_card: Card) -> None:
     full = np.stack([record.box[2]] * 6 + [record.box[9]] * 6)
     for window in ([0, 1, 2, 3, 4, 4, 5, 5], [7, 7, 8, 8, 9, 10, 11, 11]):
         a, b = (
-            crops(Clip("a", "train", replace(record, box=box), FPS), [window], tiny_card, [Draw()])
+            crops(
+                Clip("a", "train", replace(record, box=box), FPS),
+                [window],
+                tiny_card,
+                [AugmentParams()],
+            )
             for box in (gappy, full)
         )
         assert torch.equal(a, b)

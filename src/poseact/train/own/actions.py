@@ -25,7 +25,7 @@ from poseact import __version__
 from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_file, write_text
 from poseact.core.geometry import square, union, warp
-from poseact.data.augment import MILD, Draw
+from poseact.data.augment import MILD, AugmentParams
 from poseact.data.sets import folder
 from poseact.evaluate import metrics
 from poseact.inference.predictor import Predictor
@@ -161,13 +161,13 @@ def _claim(out: Path, settings: Settings) -> None:
 
 
 def crops(
-    clip: Clip, windows: Sequence[Sequence[int]], card: Card, draws: Sequence[Draw]
+    clip: Clip, windows: Sequence[Sequence[int]], card: Card, params: Sequence[AugmentParams]
 ) -> Tensor:
     """Windows of frames as (W, T, 3, H, W) in [-1, 1], each with its own square and augmentation.
 
     The same pixels as `data.dataset.make_sample` gives; the video is read once, forwards.
     """
-    matrices = [draw.matrix(_square(clip, w, card)) for w, draw in zip(windows, draws, strict=True)]
+    matrices = [p.matrix(_square(clip, w, card)) for w, p in zip(windows, params, strict=True)]
     places: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for n, window in enumerate(windows):
         for i, t in enumerate(window):
@@ -177,7 +177,7 @@ def crops(
         picture = clip.picture(t)
         for n, i in places[t]:
             pixels[n, i] = warp(picture, matrices[n], card.size)
-    pixels = np.stack([draw.effects(part) for draw, part in zip(draws, pixels)])
+    pixels = np.stack([p.effects(part) for p, part in zip(params, pixels)])
     return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3) / 127.5 - 1.0
 
 
@@ -222,8 +222,8 @@ def clues_of(
             count = min(max(lasting, settings.passes), AT_MOST * settings.passes)
             starts_s = (np.arange(count) + rng.random(count)) / count * room_s
             windows = [clip.frames(card, s if room_s > 0 else room_s) for s in starts_s]
-            draws = [augment.draw(rng) for _ in windows]
-            found.append(_clues(base.model, crops(clip, windows, card, draws)))
+            params = [augment.sample(rng) for _ in windows]
+            found.append(_clues(base.model, crops(clip, windows, card, params)))
             action += [clip.action] * count
             advance(settings.passes * card.frames)
     table = tuple(torch.cat(column).clone() for column in zip(*found))
@@ -288,7 +288,7 @@ def ask(predictor: Predictor, clips: Sequence[Clip], *, console: Console = SILEN
             count = int(max(room_s, 0.0) * card.fps / (card.frames / 2)) + 1
             starts_s = np.linspace(0, room_s, min(count, ASKED)) if count > 1 else [room_s / 2]
             windows = [clip.frames(card, s if room_s > 0 else room_s) for s in starts_s]
-            seen = crops(clip, windows, card, [Draw()] * len(windows))
+            seen = crops(clip, windows, card, [AugmentParams()] * len(windows))
             clues = tuple(clue.float() for clue in _clues(predictor.model, seen))
             logits = predictor.model.actions(clues)[-1][0]
             answers[n] = logits.softmax(-1).mean(0).cpu().numpy()
