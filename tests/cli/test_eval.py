@@ -19,7 +19,7 @@ from poseact.data.dataset import make_sample
 from poseact.data.sets import folder, h36m, mpii, penn
 from poseact.data.write import write_folder, write_mpii, write_penn
 from poseact.evaluate import benchmarks, views
-from poseact.evaluate.benchmarks import Look, Scores
+from poseact.evaluate.benchmarks import Crops, Scores
 from poseact.inference.procedures import ClipProtocol
 from poseact.media.video import write_image
 from poseact.models import weights
@@ -326,7 +326,7 @@ def test_options_reach_the_protocol_and_strange_ones_are_refused() -> None:
     arguments = p1.arguments({"step": 60, "views": "flip", "root_depth": "stature"})
     assert arguments["root_depth"] == "stature"
     assert (arguments["how"].step, len(arguments["how"].views)) == (60, 2)
-    assert p1.arguments({}) == {"how": Look(step=64)}
+    assert p1.arguments({}) == {"how": Crops(step=64)}
     _, clips = benchmarks.find("penn", "multi-clip")
     assert clips.arguments({"predicted_box": True})["how"] == ClipProtocol(
         step=6, predicted_box=True

@@ -18,7 +18,7 @@ from poseact.core.layouts import COCO17, H36M17, JHMDB15, LSP14, MPII16, PA17, L
 from poseact.core.types import Camera, Output, Record
 from poseact.data.sets import coco, h36m
 from poseact.evaluate import benchmarks
-from poseact.evaluate.benchmarks import Look
+from poseact.evaluate.benchmarks import Crops
 from poseact.inference.predictor import LIMBS
 from poseact.models.weights import Card
 
@@ -165,7 +165,7 @@ def test_joints_that_the_network_lacks_do_not_count_and_are_named() -> None:
     assert not {"belly", "face"} & set(found.by["joint"])
 
 
-def test_every_step_th_frame_is_looked_at() -> None:
+def test_every_step_th_frame_is_predicted() -> None:
     xy = person(LSP14)
     record = Record(lambda t: picture(t), np.repeat(xy[None], 10, 0), LSP14)
     seen: list[int] = []
@@ -175,18 +175,18 @@ def test_every_step_th_frame_is_looked_at() -> None:
             seen.append(grey)
             return uv(xy)
 
-    found = benchmarks.pck_torso(Oracle(Watched()), card(LSP14), [record], how=Look(step=4))
+    found = benchmarks.pck_torso(Oracle(Watched()), card(LSP14), [record], how=Crops(step=4))
     assert seen == [0, 4, 8] and found.counts["frames"] == 3
 
 
-def test_what_cannot_be_looked_at_is_refused() -> None:
+def test_what_has_no_pictures_is_refused() -> None:
     blind = replace(still(0, person(LSP14), LSP14), frame=None, source="h36m")
     with pytest.raises(ValueError, match="h36m has no pictures"):
         benchmarks.pck_torso(Oracle({}), card(LSP14), [blind])
     with pytest.raises(ValueError, match="no record"):
         benchmarks.pck_torso(Oracle({}), card(LSP14), [])
     with pytest.raises(ValueError, match="step is 1 or more"):
-        Look(step=0)
+        Crops(step=0)
 
 
 # ------------------------------------------------------------------------------- 3D
@@ -245,7 +245,7 @@ def test_p1_is_the_error_along_the_rays_by_frame_and_by_action() -> None:
         capture(poses[:3], H36M17, [0, 1, 2], action=h36m.action_index("Eating 1")),
         capture(poses[3:], H36M17, [3], action=h36m.action_index("Sitting 2")),
     ]
-    found = benchmarks.h36m_p1(Oracle(answers), card(H36M17), records, how=Look())
+    found = benchmarks.h36m_p1(Oracle(answers), card(H36M17), records, how=Crops())
     assert found.overall == pytest.approx(
         {"mpjpe_mm": error / 4, "mpjpe_mm_mean_of_actions": error / 6}, abs=1e-3
     )
@@ -275,7 +275,7 @@ def test_one_frame_in_64_by_default(step: int | None, frames: int) -> None:
     if step is None:
         found = benchmarks.h36m_p1(oracle, card(H36M17), records)
     else:
-        found = benchmarks.h36m_p1(oracle, card(H36M17), records, how=Look(step=step))
+        found = benchmarks.h36m_p1(oracle, card(H36M17), records, how=Crops(step=step))
     assert found.counts["frames"] == frames
 
 

@@ -1,4 +1,4 @@
-"""What travels between the packages. Frozen dataclasses for people and frames, tensors for batches."""
+"""What travels between packages. Frozen dataclasses for people and frames, tensors for batches."""
 
 from __future__ import annotations
 

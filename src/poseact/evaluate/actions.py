@@ -4,7 +4,7 @@ A network and a data set meet by the names of the classes, whatever their order;
 digits of a name count ("pull-up" is "pullup"). Of several action sets the smallest one counts that
 has every class of the records; further classes that it has are possible (wrong) answers.
 
-A video too short for a clip of the length and step asked for is answered from what it has, as
+A video too short for a clip of that length and step is classified by the frames it has, as
 `single_clip` does, scored like any other and counted as `short`.
 """
 
@@ -38,7 +38,7 @@ def penn_single_clip(
 
     Data: Zhang et al., ICCV 2013. The split is the annotation's own.
     """
-    return top1(model, card, records, labels=penn.ACTIONS, ask=single_clip, how=how)
+    return top1(model, card, records, labels=penn.ACTIONS, predict=single_clip, how=how)
 
 
 def penn_multi_clip(
@@ -48,7 +48,7 @@ def penn_multi_clip(
 
     T/2 of the clip's frames, so 24 frames of the video with T = 8 and every 6th frame.
     """
-    return top1(model, card, records, labels=penn.ACTIONS, ask=multi_clip, how=how)
+    return top1(model, card, records, labels=penn.ACTIONS, predict=multi_clip, how=how)
 
 
 def penn_released(
@@ -68,7 +68,7 @@ def penn_released(
         card,
         records,
         labels=penn.ACTIONS,
-        ask=multi_clip,
+        predict=multi_clip,
         how=how,
         short_is_right=True,
     )
@@ -82,14 +82,14 @@ def ntu_single_clip(
     The split of the records makes it cross-subject or cross-view (Shahroudy et al., CVPR 2016), or
     cross-subject or cross-setup of the 120 classes (Liu et al., TPAMI 2020).
     """
-    return top1(model, card, records, labels=_ntu_names(card), ask=single_clip, how=how)
+    return top1(model, card, records, labels=_ntu_names(card), predict=single_clip, how=how)
 
 
 def ntu_multi_clip(
     model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _NTU
 ) -> Scores:
     """Accuracy on NTU RGB+D by the mean of clips T/2 apart; the rest as `ntu_single_clip`."""
-    return top1(model, card, records, labels=_ntu_names(card), ask=multi_clip, how=how)
+    return top1(model, card, records, labels=_ntu_names(card), predict=multi_clip, how=how)
 
 
 def ntu_released(
@@ -108,7 +108,7 @@ def ntu_released(
         card,
         records,
         labels=_ntu_names(card),
-        ask=multi_clip,
+        predict=multi_clip,
         how=how,
         short_is_right=True,
     )
@@ -121,7 +121,7 @@ def jhmdb_single_clip(
 
     Published numbers are the mean of the three folds; the records are those of one.
     """
-    return top1(model, card, records, labels=jhmdb.ACTIONS, ask=single_clip, how=how)
+    return top1(model, card, records, labels=jhmdb.ACTIONS, predict=single_clip, how=how)
 
 
 def folder_single_clip(
@@ -133,7 +133,7 @@ def folder_single_clip(
     how: ClipProtocol = _EVERY_FRAME,
 ) -> Scores:
     """Accuracy on one's own clips by the one in the middle of each. labels: `folder.classes`."""
-    return top1(model, card, records, labels=labels, ask=single_clip, how=how)
+    return top1(model, card, records, labels=labels, predict=single_clip, how=how)
 
 
 def _ntu_names(card: Card) -> Sequence[str]:
@@ -150,13 +150,13 @@ def top1(
     records: Sequence[Record],
     *,
     labels: Sequence[str],
-    ask: Callable[..., Actions],
+    predict: Callable[..., Actions],
     how: ClipProtocol,
     short_is_right: bool = False,
 ) -> Scores:
     """Accuracy over videos and by class, and the mean of the classes, in percent.
 
-    labels: names of `Record.action`. ask: `single_clip` or `multi_clip`. how: its action_set is
+    labels: names of `Record.action`. predict: `single_clip` or `multi_clip`. how: its action_set is
     found by name. short_is_right: the released code's fault. Videos without a class are left out
     and counted. ValueError if there is no labelled video, or no action set of the card fits.
     """
@@ -167,7 +167,7 @@ def top1(
     number = action_set(card, names)
     classes = card.labels[number]
     how = replace(how, action_set=number)
-    answers = [ask(model, card, record, protocol=how) for record in labelled]
+    answers = [predict(model, card, record, protocol=how) for record in labelled]
     probabilities = np.stack([answer.probabilities for answer in answers])
     keys = [_key(name) for name in classes]
     truth = np.array([keys.index(_key(name)) for name in names])

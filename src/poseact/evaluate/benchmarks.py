@@ -2,7 +2,7 @@
 
 Every function takes a network in eval mode, its card and the records of a data set, and gives
 `Scores`. The last block answers. For another one give `model.cut(...)`: which block it is, is the
-caller's choice, never that of a score on the test set. People are looked at in their records'
+caller's choice, never that of a score on the test set. People are cropped by their records'
 boxes, grown by `Card.margin`. A joint that the network's layout lacks does not count, and a note
 says so. `PROTOCOLS` names the functions, `run` is what `poseact eval` calls.
 """
@@ -31,7 +31,7 @@ from poseact.evaluate.actions import (
     penn_single_clip,
 )
 from poseact.evaluate.poses import (
-    Look,
+    Crops,
     coco_oks_ap,
     jhmdb_pck,
     mpii_pckh,
@@ -51,7 +51,7 @@ __all__ = [
     "PROTOCOLS",
     "Benchmark",
     "ClipProtocol",
-    "Look",
+    "Crops",
     "Scores",
     "coco_oks_ap",
     "find",
@@ -88,7 +88,7 @@ class Benchmark:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What may be said about how the network is asked."""
+        """The options of the network's crops or clips that may be set."""
         takes = inspect.signature(self.score).parameters
         how = [f.name for f in fields(takes["how"].default)] if "how" in takes else []
         return (*how, *(name for name in ("views", "root_depth", "out") if name in takes))
@@ -162,7 +162,7 @@ def find(kind: str, protocol: str | None = None) -> tuple[str, Benchmark]:
     if kind in _SKELETONS:
         raise ValueError(
             f"{kind} has skeletons and no pictures: it is scored with a skeleton model, and "
-            "`poseact eval` scores networks that look at pictures"
+            "`poseact eval` scores networks that read pictures"
         )
     if kind == "nobody":
         raise ValueError("nobody is in the pictures of nobody: there is nothing to score")

@@ -29,10 +29,10 @@ from poseact.models.weights import Card
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a network is asked for poses: every step-th frame of a record, alone, in its own box.
+class Crops:
+    """Which crops a network predicts poses from: every step-th frame, in the box of its record.
 
-    views: the crops whose answers are averaged. crop: who cuts them.
+    views: the crops whose answers are averaged. crop: the function that cuts them.
     """
 
     step: int = 1
@@ -45,7 +45,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Predicted:
     """The last block's poses of N frames, in the network's layout.
 
     xy: (N, J, 2) px. depth: (N, J) in [0, 1] or None. score: (N, J). box: (N, 4) px, before the
@@ -59,7 +59,9 @@ class Seen:
     rows: list[tuple[int, int]]
 
 
-def look_at(model: nn.Module, card: Card, records: Sequence[Record], how: Look) -> Seen:
+def predict_frames(
+    model: nn.Module, card: Card, records: Sequence[Record], how: Crops
+) -> Predicted:
     """Poses of the frames that `how` names; ValueError for records without pictures, or none."""
     if not records:
         raise ValueError("there is no record to score; is the limit 0?")
@@ -67,7 +69,7 @@ def look_at(model: nn.Module, card: Card, records: Sequence[Record], how: Look) 
     for r, record in enumerate(records):
         if record.frame is None:
             raise ValueError(
-                f"a record of {record.source or 'unnamed source'} has no pictures to look at; "
+                f"a record of {record.source or 'unnamed source'} has no pictures to predict from; "
                 "unpack them beside the annotations, or take a form of the data that has them"
             )
         for t in range(0, len(record), how.step):
@@ -77,7 +79,7 @@ def look_at(model: nn.Module, card: Card, records: Sequence[Record], how: Look) 
             boxes.append(box)
             rows.append((r, t))
     deep = [pose.depth for pose in poses if pose.depth is not None]
-    return Seen(
+    return Predicted(
         np.concatenate([pose.xy for pose in poses]),
         np.concatenate(deep) if deep else None,
         np.concatenate([pose.score for pose in poses]),
@@ -93,32 +95,34 @@ _TO_A_FIFTH = np.linspace(0, 0.2, 21)
 
 
 def mpii_pckh(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: Look = Look()
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: Crops = Crops()
 ) -> Scores:
     """PCKh of MPII at 0.5 and 0.2, and AUC up to there (Andriluka et al., CVPR 2014).
 
     Joints: the 14 of the official evaluation, all but pelvis and thorax; every annotated one
     counts. People without a head box are left out and counted. ValueError without head sizes.
     """
-    seen = look_at(model, card, records, how)
-    return _pckh(seen, card, records, np.ones(seen.xy.shape[:1], bool)[:, None])
+    predicted = predict_frames(model, card, records, how)
+    return _pckh(predicted, card, records, np.ones(predicted.xy.shape[:1], bool)[:, None])
 
 
 def mpii_pckh_in_crop(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: Look = Look()
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: Crops = Crops()
 ) -> Scores:
     """`mpii_pckh` without the joints outside the crop, as the released code of CVPR 2018 counts.
 
-    Its loader forgets those joints, so the network is not asked for what it cannot see. Not to be
+    Its loader forgets those joints, so the network is not scored on what it cannot see. Not to be
     compared with official numbers. Of several crops the one in the centre decides.
     """
-    seen = look_at(model, card, records, how)
-    matrices = np.stack([crop_matrix(square(box, margin=card.margin)) for box in seen.box])
-    uv = transform(matrices, annotated(seen, records, "xy"))
-    return _pckh(seen, card, records, np.all((uv > 0) & (uv < 1), axis=-1))
+    predicted = predict_frames(model, card, records, how)
+    matrices = np.stack([crop_matrix(square(box, margin=card.margin)) for box in predicted.box])
+    uv = transform(matrices, annotated(predicted, records, "xy"))
+    return _pckh(predicted, card, records, np.all((uv > 0) & (uv < 1), axis=-1))
 
 
-def _pckh(seen: Seen, card: Card, records: Sequence[Record], counts: np.ndarray) -> Scores:
+def _pckh(
+    predicted: Predicted, card: Card, records: Sequence[Record], counts: np.ndarray
+) -> Scores:
     """counts: (N, J) or (N, 1) bool, the joints that may count."""
     if any(record.scale_px is None for record in records):
         raise ValueError(
@@ -127,38 +131,38 @@ def _pckh(seen: Seen, card: Card, records: Sequence[Record], counts: np.ndarray)
         )
     known = records[0].layout
     official = np.isin(known.joints, metrics.PCKH_JOINTS)
-    pred, target, notes = _matched(seen, card, records)
+    pred, target, notes = _matched(predicted, card, records)
     target = np.where((counts & official)[..., None], target, np.nan)
-    heads = annotated(seen, records, "scale_px")
+    heads = annotated(predicted, records, "scale_px")
     measures: dict[str, Measure] = {
         "pckh_0.5": metrics.pckh(pred, target, heads, threshold=0.5),
         "pckh_0.2": metrics.pckh(pred, target, heads, threshold=0.2),
         "auc_0.5": metrics.auc(pred, target, heads),
         "auc_0.2": metrics.auc(pred, target, heads, thresholds=_TO_A_FIFTH),
     }
-    return of_joints(measures, known, frames=len(seen.rows), notes=notes)
+    return of_joints(measures, known, frames=len(predicted.rows), notes=notes)
 
 
 # ------------------------------------------------------------------------------- PCK
 
 
 def pck_torso(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: Look = Look()
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: Crops = Crops()
 ) -> Scores:
     """PCK within 0.2 of the torso, as on LSP (Toshev & Szegedy, "DeepPose", CVPR 2014).
 
     Person-centric: left and right are the person's own. The torso is that of `metrics.pck_torso`;
     people without one are left out and counted.
     """
-    seen = look_at(model, card, records, how)
-    pred, target, notes = _matched(seen, card, records)
+    predicted = predict_frames(model, card, records, how)
+    pred, target, notes = _matched(predicted, card, records)
     known = records[0].layout
     measures: dict[str, Measure] = {"pck_torso_0.2": metrics.pck_torso(pred, target, known)}
-    return of_joints(measures, known, frames=len(seen.rows), notes=notes)
+    return of_joints(measures, known, frames=len(predicted.rows), notes=notes)
 
 
 def jhmdb_pck(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: Look = Look()
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: Crops = Crops()
 ) -> Scores:
     """PCK within 0.2 of the longer side of the person's box, and of the torso (`pck_torso`).
 
@@ -166,15 +170,15 @@ def jhmdb_pck(
     just around the silhouette if the reader is left at its default. The counts are those of the
     first.
     """
-    seen = look_at(model, card, records, how)
-    pred, target, notes = _matched(seen, card, records)
+    predicted = predict_frames(model, card, records, how)
+    pred, target, notes = _matched(predicted, card, records)
     known = records[0].layout
-    box = annotated(seen, records, "box")
+    box = annotated(predicted, records, "box")
     measures: dict[str, Measure] = {
         "pck_box_0.2": metrics.pck(pred, target, (box[:, 2:] - box[:, :2]).max(-1), threshold=0.2),
         "pck_torso_0.2": metrics.pck_torso(pred, target, known),
     }
-    return of_joints(measures, known, frames=len(seen.rows), notes=notes)
+    return of_joints(measures, known, frames=len(predicted.rows), notes=notes)
 
 
 # ------------------------------------------------------------------------------- COCO
@@ -189,7 +193,7 @@ def coco_oks_ap(
     *,
     annotations: str | Path,
     out: str | Path = "coco_keypoints_results.json",
-    how: Look = Look(),
+    how: Crops = Crops(),
 ) -> Scores:
     """AP by object keypoint similarity of COCO (Lin et al., ECCV 2014), in the true boxes.
 
@@ -198,13 +202,13 @@ def coco_oks_ap(
     the network's layout lacks are missed, and a note names them. Scored are the records' pictures.
     ImportError without pycocotools, which computes the numbers.
     """
-    seen = look_at(model, card, records, how)
+    predicted = predict_frames(model, card, records, how)
     layout = layout_named(card.layout)
-    score = convert(seen.score[..., None], layout, COCO17)[..., 0].astype(np.float64)
-    pictures = np.array([int(records[r].view) for r, _ in seen.rows])
+    score = convert(predicted.score[..., None], layout, COCO17)[..., 0].astype(np.float64)
+    pictures = np.array([int(records[r].view) for r, _ in predicted.rows])
     results = coco.Results(
         pictures,
-        convert(seen.xy, layout, COCO17),
+        convert(predicted.xy, layout, COCO17),
         np.nan_to_num(score),
         np.nanmean(score, axis=1),
     )
@@ -235,12 +239,12 @@ def coco_oks_ap(
 
 
 def _matched(
-    seen: Seen, card: Card, records: Sequence[Record]
+    predicted: Predicted, card: Card, records: Sequence[Record]
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Predicted and true xy (N, J, 2) in the records' layout, and a note on uncounted joints."""
     layout, known = layout_named(card.layout), records[0].layout
-    target, notes = only_shared(annotated(seen, records, "xy"), layout, known)
-    return convert(seen.xy, layout, known), target, notes
+    target, notes = only_shared(annotated(predicted, records, "xy"), layout, known)
+    return convert(predicted.xy, layout, known), target, notes
 
 
 def only_shared(
@@ -259,9 +263,9 @@ def _lacking(layout: Layout, known: Layout) -> list[str]:
     return [joint for joint, value in zip(known.joints, column) if np.isnan(value)]
 
 
-def annotated(seen: Seen, records: Sequence[Record], what: str) -> np.ndarray:
-    """An annotation of every frame seen, (N, ...) float64; ValueError if a record has none."""
+def annotated(predicted: Predicted, records: Sequence[Record], what: str) -> np.ndarray:
+    """An annotation of every predicted frame, (N, ...) float64; ValueError if a record has none."""
     columns = [getattr(record, what) for record in records]
     if any(column is None for column in columns):
         raise ValueError(f"this protocol needs {what} of every record, and some have none")
-    return np.stack([columns[r][t] for r, t in seen.rows]).astype(np.float64)
+    return np.stack([columns[r][t] for r, t in predicted.rows]).astype(np.float64)

@@ -14,7 +14,7 @@ from poseact.core.layouts import convert, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import h36m, mpi_inf_3dhp
 from poseact.evaluate import metrics
-from poseact.evaluate.poses import Look, annotated, look_at, only_shared
+from poseact.evaluate.poses import Crops, annotated, only_shared, predict_frames
 from poseact.evaluate.scores import Measure, Scores, of_joints, overall
 from poseact.inference.predictor import lift_to_mm
 from poseact.models.weights import Card
@@ -26,8 +26,8 @@ ASSUMED = {
 }
 """Where the distance of the root comes from; a picture alone does not tell it."""
 
-_ONE_IN_64 = Look(step=64)
-_EVERY_FRAME = Look()
+_ONE_IN_64 = Crops(step=64)
+_EVERY_FRAME = Crops()
 _UNCOUNTED_3DHP = ("pelvis", "spine", "neck")  # of PA17; its toolkit calls our neck "head"
 
 
@@ -37,7 +37,7 @@ def h36m_p1(
     records: Sequence[Record],
     *,
     root_depth: RootDepth = "given",
-    how: Look = _ONE_IN_64,
+    how: Crops = _ONE_IN_64,
 ) -> Scores:
     """MPJPE of Human3.6M, roots aligned, mm (Ionescu et al., TPAMI 2014): protocol 1.
 
@@ -61,7 +61,7 @@ def h36m_p2(
     records: Sequence[Record],
     *,
     root_depth: RootDepth = "given",
-    how: Look = _ONE_IN_64,
+    how: Crops = _ONE_IN_64,
 ) -> Scores:
     """MPJPE after a similarity per pose, mm (Martinez et al., ICCV 2017): protocol 2.
 
@@ -82,7 +82,7 @@ def mpi_inf_3dhp_pck3d(
     records: Sequence[Record],
     *,
     root_depth: RootDepth = "given",
-    how: Look = _EVERY_FRAME,
+    how: Crops = _EVERY_FRAME,
 ) -> Scores:
     """3D PCK at 150 mm and AUC (0 to 150 mm) of 14 joints, MPJPE of 17 (Mehta et al., 3DV 2017).
 
@@ -117,20 +117,20 @@ class _Pose3D:
 
 
 def _pose_3d(
-    model: nn.Module, card: Card, records: Sequence[Record], root_depth: RootDepth, how: Look
+    model: nn.Module, card: Card, records: Sequence[Record], root_depth: RootDepth, how: Crops
 ) -> _Pose3D:
-    seen = look_at(model, card, records, how)
-    if seen.depth is None:
+    predicted = predict_frames(model, card, records, how)
+    if predicted.depth is None:
         raise ValueError("this network gives no depth (dim 2), and the protocol is about 3D poses")
     layout, known = layout_named(card.layout), records[0].layout
-    target = annotated(seen, records, "xyz")
-    pred = np.empty((*seen.xy.shape[:2], 3))
-    for i, (r, _) in enumerate(seen.rows):
+    target = annotated(predicted, records, "xyz")
+    pred = np.empty((*predicted.xy.shape[:2], 3))
+    for i, (r, _) in enumerate(predicted.rows):
         camera = records[r].camera
         if camera is None:
             raise ValueError(f"a record of {records[r].source} has no camera; 3D errors need it")
-        plane = undistort((seen.xy[i] - camera.c) / camera.f, camera.k, camera.p)  # at z = 1
-        depth = seen.depth[i, :, None]
+        plane = undistort((predicted.xy[i] - camera.c) / camera.f, camera.k, camera.p)  # at z = 1
+        depth = predicted.depth[i, :, None]
         if root_depth == "stature":
             pose = np.concatenate([plane, depth], -1)
             pred[i] = lift_to_mm(pose, np.eye(3), layout, focal_px=1.0, centre=(0.0, 0.0))
@@ -141,7 +141,7 @@ def _pose_3d(
         metrics.root_aligned(p, known.root) for p in (convert(pred, layout, known), target)
     )
     target, notes = only_shared(target, layout, known)
-    return _Pose3D(pred, target, seen.rows, (ASSUMED[root_depth], *notes))
+    return _Pose3D(pred, target, predicted.rows, (ASSUMED[root_depth], *notes))
 
 
 def _scores(

@@ -2,7 +2,7 @@
 
 `evaluate` is the common protocol of the shipped models: the person's own box, one crop, no flip
 averaging; pose errors over all frames, actions over centred clips. The last block is the answer;
-the others are listed for who wants to cut, never chosen by their score here.
+the others are listed for those who cut the network, never chosen by their score here.
 """
 
 from __future__ import annotations
