@@ -44,8 +44,8 @@ def make_sample(
     in every frame; without a known box it is the whole picture. params: None is no augmentation.
     The pose is in `layout`, by joint name; d counts from that layout's root along the camera's axis
     (a rotation or mirroring of the picture leaves it). Unknown is NaN. `valid` is True where a
-    number is known and lies in [0, 1], for d only where u and v do too; `inside` where u and v are known
-    and lie in [0, 1], so an unannotated joint is not inside: mask it by `pose`'s NaN.
+    number is known and lies in [0, 1], for d only where u and v do too; `inside` where u and v are
+    known and lie in [0, 1], so an unannotated joint is not inside: mask it by `pose`'s NaN.
     """
     if record.frame is None:
         raise ValueError(f"a record of {record.source or 'unnamed source'} has no pictures")
