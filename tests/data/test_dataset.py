@@ -1,4 +1,4 @@
-"""Data rooms: what is painted on a joint stays on it, unknown stays unknown, batches repeat."""
+"""What is painted on a joint stays on it, unknown stays unknown, batches repeat."""
 
 from __future__ import annotations
 

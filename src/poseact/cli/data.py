@@ -184,7 +184,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Data:
-    """Look at data sets, check them, pack them, write some."""
+    """Show samples of data sets, check them, pack them, write some."""
 
     what: (
         Annotated[Show, subcommand("show")]

@@ -11,7 +11,7 @@ from poseact.cli.terminal import Terminal
 
 @dataclass(frozen=True)
 class Demo:
-    """A first look with no data at all: rendered people, poses, actions, a page."""
+    """A first result with no data at all: rendered people, poses, actions, a page."""
 
     out: Out = Path("poseact_demo")
     """Folder for what it makes."""

@@ -39,7 +39,7 @@ class Evaluate:
     root_depth: Literal["given", "stature"] | None = None
     """3D: the distance of the root is the true one, or that of an adult of 1.7 m."""
     predicted_box: bool = False
-    """Actions: look into the box around poses found in the whole pictures."""
+    """Actions: crop the box around poses predicted in the whole pictures."""
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None
     """Boxes of penn or folder."""
     out: Annotated[Path | None, arg(metavar="FILE")] = None

@@ -34,7 +34,7 @@ class Lift:
     flip: bool = False
     """Average with the mirror image."""
     html: bool = False
-    """Also write NAME.html, a page to look at the poses in."""
+    """Also write NAME.html, a page that shows the poses."""
 
     def run(self) -> int:
         if self.people is not None and self.people < 1:

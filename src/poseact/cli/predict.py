@@ -31,7 +31,7 @@ class Predict:
     csv: bool = False
     """Also write NAME.csv."""
     html: bool = False
-    """Also write NAME.html, a page to look at the results in."""
+    """Also write NAME.html, a page that shows the results."""
     coco: bool = False
     """Also write NAME_coco.json, COCO results."""
     openpose: bool = False

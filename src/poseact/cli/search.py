@@ -34,7 +34,7 @@ class Search:
     fps: Annotated[float, arg(metavar="HZ")] = 15.0
     """Of the recordings (UTD-MHAD has 30): how fast the classifier that is left reads video."""
     directed: Annotated[tuple[int, ...], arg(metavar="CLASS")] = ()
-    """Classes, from 0 on, that no augmentation turns backwards in time; 0 1 for SBU's approaching
+    """Classes, from 0 on, that no augmentation reverses in time; 0 1 for SBU's approaching
     and departing."""
     preset: Literal["small", "tall", "paper"] = "small"
     """small: some CPU minutes; tall: every pair of joints keeps its row of the picture, and final
