@@ -17,7 +17,7 @@ from poseact.media.video import read_image
 from poseact.models import weights
 from poseact.models.lifter import Lifter
 from poseact.people import PeopleConfig
-from poseact.people.cast import draw_body, draw_motion
+from poseact.people.cast import sample_body, sample_motion
 from poseact.people.skeleton import to_layout
 from poseact.results.jsonl import read_jsonl
 from poseact.skeletons.gaps import Detector, Pairs, detected, random_views
@@ -31,8 +31,8 @@ def rendered(split: str, clips: int) -> Pairs:
     poses = []
     for index in range(clips):
         rng = np.random.default_rng([5, split == "test", index])
-        body = draw_body(config, rng)
-        motion = draw_motion(config, body, rng)
+        body = sample_body(config, rng)
+        motion = sample_motion(config, body, rng)
         poses.append(to_layout(motion.position, motion.rotation, H36M17.name))
     world = root_aligned(np.concatenate(poses) * 1000.0, H36M17.root)
     return random_views(world, np.random.default_rng(0)).see(world)

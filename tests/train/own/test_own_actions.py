@@ -27,7 +27,7 @@ from poseact.models.layers import channels_last
 from poseact.models.spnet import SPNet
 from poseact.models.weights import Card
 from poseact.people import PeopleConfig, perform, render_motion
-from poseact.people.scene import draw_body
+from poseact.people.scene import sample_body
 from poseact.results.drawing import confusion_matrix
 from poseact.train.loop import Clues
 from poseact.train.own import clips as own_clips
@@ -356,7 +356,7 @@ def rendered(action: str, number: int, split: str) -> Record:
         split="train" if split == "train" else "test",
     )  # fmt: skip
     rng = np.random.default_rng([LABELS.index(action), number])
-    body = draw_body(config, rng)
+    body = sample_body(config, rng)
     motion = perform(action, rng, frames=13, fps=FPS, offsets=body.offsets)
     clip = render_motion(motion, config, rng, body=body)
     return Record(
