@@ -27,8 +27,8 @@ class View(NamedTuple):
 
 
 # ---------------------------------------------------------------------- camera
-def _look(forward: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 3"]:
-    """Rows right, down, forward of a camera that looks along `forward`."""
+def _camera_axes(forward: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 3"]:
+    """Rows right, down, forward of a camera whose axis is `forward`."""
     forward = forward / np.linalg.norm(forward)
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right)
@@ -60,7 +60,7 @@ def place_camera(
     off = np.tan(np.deg2rad(difficulty.off_axis_deg)) * rng.uniform(-0.7, 0.7, 2) * distance
     sideways = np.cross(away, [0.0, 1.0, 0.0])
     target = middle + off[0] * sideways / np.linalg.norm(sideways) + np.array([0, off[1], 0])
-    rotation = _look(target - eye, np.deg2rad(rng.normal(0, 1) * difficulty.roll_deg))
+    rotation = _camera_axes(target - eye, np.deg2rad(rng.normal(0, 1) * difficulty.roll_deg))
     seen = (motion.position - eye) @ rotation.T
     focal, centre = _crop(seen[..., :2] / seen[..., 2:], config, difficulty, rng)
     return View(rotation, eye, focal, centre)
@@ -254,7 +254,7 @@ def _sample_light(
         sun=(1.5 * (1.1 - ambient) * level * warm).astype(np.float32),
         sky=sky.astype(np.float32),
         ground=(sky * rng.uniform(0.35, 0.7)).astype(np.float32),
-        basis=_look(-direction, 0.0).astype(np.float32),
+        basis=_camera_axes(-direction, 0.0).astype(np.float32),
         centre=np.zeros(3, np.float32),
         scale=0.0,
         shadow=np.zeros((1, 1), np.float32),

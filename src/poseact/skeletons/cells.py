@@ -24,7 +24,7 @@ _SHIFT = 4
 _WIDE, _HIGH, _GAP = 132, 44, 150
 """Of a box, and between two columns, px."""
 _BOW = 160
-"""How far a curve may turn aside, px of its handles."""
+"""How far a curve may bend sideways, px of its handles."""
 
 Nodes = Sequence[tuple[int, str, int, str]]
 Point = tuple[int, int]

@@ -155,7 +155,7 @@ def class_count(training: Sequence[Take]) -> int:
 
 
 class Encoding(Protocol):
-    """How a take becomes an array: as it is, and as one draw of an augmented version."""
+    """How a take becomes an array: as it is, and as one randomly augmented version."""
 
     def plain(self, take: Take) -> np.ndarray: ...
     def drawn(self, take: Take, rng: np.random.Generator) -> np.ndarray: ...

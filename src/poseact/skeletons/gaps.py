@@ -169,15 +169,15 @@ def random_views(world: Float[np.ndarray, "n 17 3"], rng: np.random.Generator) -
         -1,
     )
     eye = centre + distance[:, None] * away
-    straight = _look(-away, np.zeros(n))
-    room = np.maximum(size - (f * reach / distance)[:, None], 0) / 2  # px about the person
-    aside = rng.uniform(-1, 1, (n, 2)) * room * (distance / f)[:, None]
-    aim = centre + np.einsum("ni,nik->nk", aside, straight[:, :2])
-    return Views(_look(aim - eye, np.deg2rad(rng.normal(0, 3, n))), eye, f, size)
+    straight = _camera_axes(-away, np.zeros(n))
+    slack = np.maximum(size - (f * reach / distance)[:, None], 0) / 2  # px around the person
+    shift = rng.uniform(-1, 1, (n, 2)) * slack * (distance / f)[:, None]
+    aim = centre + np.einsum("ni,nik->nk", shift, straight[:, :2])
+    return Views(_camera_axes(aim - eye, np.deg2rad(rng.normal(0, 3, n))), eye, f, size)
 
 
-def _look(forward: np.ndarray, roll: np.ndarray) -> np.ndarray:
-    """(N, 3, 3), rows right, down, forward, of cameras that look along `forward` (N, 3)."""
+def _camera_axes(forward: np.ndarray, roll: np.ndarray) -> np.ndarray:
+    """(N, 3, 3), rows right, down, forward, of cameras whose axis is `forward` (N, 3)."""
     forward = forward / np.linalg.norm(forward, axis=-1, keepdims=True)
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right, axis=-1, keepdims=True)

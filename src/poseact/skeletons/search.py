@@ -1,4 +1,4 @@
-"""The search for an architecture: shared weights and controller learn in turns, then one is chosen.
+"""The search for an architecture: shared weights and controller alternate, then one is chosen.
 
 Pham, Guan, Zoph, Le and Dean, ICML 2018, sections 2.3 and 3.2, for the pictures of Pham et al.
 2019. Rewards and choices come from training subjects who are held out; test subjects are not read

@@ -262,7 +262,7 @@ def motion_features(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def features(
     poses: np.ndarray, layout: Layout, *, config: SPMFConfig = DEFAULT
 ) -> tuple[np.ndarray, np.ndarray]:
-    """JJD (G, 2 T - 1, N) and JJO (G, 2 T - 1, N, 3): posture and motion take turns in time.
+    """JJD (G, 2 T - 1, N) and JJO (G, 2 T - 1, N, 3): postures and motions alternate in time.
 
     G is 1, or the number of persons if they are stacked. Poses as in `spmf`.
     """
@@ -372,7 +372,7 @@ class Augment:
     joint, in torsos. keep is the least share of the frames that a random cut in time leaves.
     mirror and swap are the shares of sequences that are mirrored left to right and whose persons
     change places. Of the picture: margin is by how many px it is larger before it is cut (rows that
-    are kept are not cut). reverse is the share turned backwards in time, without the classes of
+    are kept are not cut). reverse is the share reversed in time, without the classes of
     `directed` (approaching is departing backwards). upside_down is the share with JJD below JJO.
     """
 
@@ -399,7 +399,7 @@ class Augment:
             )
 
     def poses(self, poses: np.ndarray, layout: Layout, rng: np.random.Generator) -> np.ndarray:
-        """One draw: (T, J, 3) or (T, P, J, 3) -> the same with fewer frames; NaN stays NaN."""
+        """A random version: (T, J, 3) or (T, P, J, 3) -> the same, fewer frames; NaN stays NaN."""
         length = rng.integers(np.ceil(self.keep * len(poses)), len(poses), endpoint=True)
         start = rng.integers(len(poses) - length, endpoint=True)
         poses = turn(poses[start : start + length], self.yaw_rad * rng.uniform(-1, 1))
@@ -419,7 +419,7 @@ class Augment:
         action: int | None = None,
         keep_rows: bool = False,
     ) -> np.ndarray:
-        """One draw: (H, W, 3) -> (H - margin, W - margin, 3), cut and perhaps turned round; with
+        """A random version: (H, W, 3) -> (H - margin, W - margin, 3), cut, perhaps reversed; with
         rows kept (H, W - margin, 3)."""
         top, left = rng.integers(self.margin, size=2, endpoint=True)
         height, width = (side - self.margin for side in picture.shape[:2])
