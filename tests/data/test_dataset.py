@@ -81,7 +81,7 @@ def test_weights_of_labels_go_with_their_joints() -> None:
     weight[0, PA16.index("l_hip")] = 1
     record = replace(record, weight=weight)
     assert torch.equal(sample(record)["weight"], torch.from_numpy(weight))
-    mirrored = sample(record, Draw(flip=True))["weight"]
+    mirrored = sample(record, AugmentParams(flip=True))["weight"]
     assert mirrored[0, R_WRIST].tolist() == [0.25, 0.5, 0.75]
     assert float(mirrored[0, L_WRIST].sum()) == 0
     lsp_weight = make_sample(record, LSP14, size=SIZE, frames=[0])["weight"]

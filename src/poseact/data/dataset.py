@@ -73,7 +73,7 @@ def make_sample(
         to_image=torch.from_numpy(to_image.astype(np.float32)),
     )
     if record.weight is not None:
-        weight = label_weight(record, layout, frames, flip=draw.flip)
+        weight = label_weight(record, layout, frames, flip=params.flip)
         sample["weight"] = torch.from_numpy(weight)
     return sample
 
