@@ -301,7 +301,7 @@ def _revive(kind: Any, value: Any) -> Any:
     if not dataclasses.is_dataclass(kind):
         return value
     hints = typing.get_type_hints(kind)
-    former = FORMER_NAMES.get(kind.__name__, {})
+    former = FORMER_NAMES.get(getattr(kind, "__name__", ""), {})
     value = {former.get(name, name): v for name, v in value.items()}
     strange = set(value) - set(hints)
     if strange:
