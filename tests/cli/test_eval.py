@@ -13,6 +13,7 @@ import torch
 
 from poseact import data
 from poseact.cli.app import main
+from poseact.core.console import Console
 from poseact.core.layouts import COCO17, PA17
 from poseact.core.types import Record
 from poseact.data.dataset import make_sample
@@ -188,7 +189,9 @@ def test_what_people_print_is_as_it_was(
 ) -> None:
     asked, rendered = {}, people
 
-    def load(kind: str, *, split: str, people: PeopleConfig, clips: int) -> list[Record]:
+    def load(
+        kind: str, *, split: str, people: PeopleConfig, clips: int, console: Console
+    ) -> list[Record]:
         asked.update(kind=kind, split=split, config=people, clips=clips)
         return rendered
 

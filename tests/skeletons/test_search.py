@@ -199,7 +199,7 @@ def test_a_subject_in_both_splits_is_refused(
     reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = open_takes("skeletons", "nowhere", "train")
-    monkeypatch.setattr("poseact.data.sets.skeletons.load", lambda *_, subset: records(range(4, 6)))
+    monkeypatch.setattr("poseact.data.sets.skeletons.load", lambda *_, **__: records(range(4, 6)))
     with pytest.raises(ValueError, match="subjects 5 are in training and in test"):
         open_test(tiny(), training)
 
