@@ -16,7 +16,7 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import H36M17
 from poseact.core.types import Person, Result
 from poseact.evaluate.metrics import mpjpe, root_aligned
-from poseact.media.video import write_image
+from poseact.media.pictures import write_image
 from poseact.models.lifter import Lifter
 from poseact.models.weights import load_lifter
 from poseact.people.retarget import MocapClip, load_mocap

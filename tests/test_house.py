@@ -36,7 +36,7 @@ STRANGERS = ("data", "models")
 # here imports nothing.
 ORDER: dict[str, str] = {
     "core": "layouts types geometry camera files console",
-    "media": "video",
+    "media": "pictures live video inputs",
     "results": "drawing plot jsonl formats",
     "models": """
         layers pretrained stems frames spnet multitask_actions multitask

@@ -17,7 +17,8 @@ from poseact.cli.app import main, parse
 from poseact.core.types import Result
 from poseact.inference.jobs import find_jobs
 from poseact.inference.predictor import Follower
-from poseact.media.video import Frame, VideoReader, VideoWriter, read_image, write_image
+from poseact.media.pictures import Frame, read_image, write_image
+from poseact.media.video import VideoReader, VideoWriter
 from poseact.models.spnet import SPNet
 from poseact.models.weights import Card, save
 from poseact.results.jsonl import read_jsonl

@@ -22,7 +22,7 @@ from poseact.data.write import write_folder, write_mpii, write_penn
 from poseact.evaluate import benchmarks, views
 from poseact.evaluate.benchmarks import Crops, Scores
 from poseact.inference.procedures import ClipProtocol
-from poseact.media.video import write_image
+from poseact.media.pictures import write_image
 from poseact.models import weights
 from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig

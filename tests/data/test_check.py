@@ -16,7 +16,7 @@ from poseact.data import synthetic
 from poseact.data.check import DOUBTFUL, FATAL, Fault, Report, check
 from poseact.data.frames import ImageFile, ImageSequence
 from poseact.data.sets import lsp
-from poseact.media.video import write_image
+from poseact.media.pictures import write_image
 from poseact.people.motions import ACTIONS
 from poseact.people.scene import PeopleConfig
 

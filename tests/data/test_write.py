@@ -15,7 +15,8 @@ from poseact.core.layouts import MPII16, PENN13, convert
 from poseact.core.types import Record
 from poseact.data import synthetic, write
 from poseact.data.sets import folder, mpii, penn
-from poseact.media.video import VideoReader, read_image
+from poseact.media.pictures import read_image
+from poseact.media.video import VideoReader
 from poseact.people.scene import PeopleConfig
 
 CONFIG = PeopleConfig(height=80, width=96, frames=5, preset="easy", seed=3)

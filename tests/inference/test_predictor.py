@@ -22,7 +22,8 @@ from poseact.core.types import Person, Result
 from poseact.inference.predictor import LIMBS, Predictor, lift_to_mm, predict
 from poseact.inference.tracking import LOST_FRAMES
 from poseact.inference.window import ActionWindow
-from poseact.media.video import Frame, VideoWriter, write_image
+from poseact.media.pictures import Frame, write_image
+from poseact.media.video import VideoWriter
 from poseact.models.frames import FrameOutput
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import Card, Loaded, save

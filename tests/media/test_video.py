@@ -1,116 +1,16 @@
 from __future__ import annotations
 
-import threading
 import wave
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
-from poseact.media.video import (
-    Frame,
-    Input,
-    VideoReader,
-    VideoWriter,
-    list_inputs,
-    newest,
-    read_image,
-    write_image,
-)
-
-
-def gradient(width: int = 40, height: int = 30) -> np.ndarray:
-    """Red grows to the right, green downwards, so every orientation is told apart."""
-    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    return np.stack([x, y, np.full_like(x, 60)], -1).astype(np.uint8)
-
-
-def clip(path: Path, frames: int = 10, size: tuple[int, int] = (64, 48)) -> Path:
-    with VideoWriter(path, fps=10, size=size) as video:
-        for i in range(frames):
-            video.write(np.full((size[1], size[0], 3), 20 * i, np.uint8))
-    return path
-
-
-# pictures
-
-
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff", ".webp", ".jpg"])
-def test_a_picture_comes_back_as_it_was_written(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / "deep" / f"a{suffix}"
-    write_image(path, gradient())
-    back = read_image(path)
-    assert back.shape == (30, 40, 3) and back.dtype == np.uint8
-    limit = 12 if suffix in (".jpg", ".webp") else 0
-    assert np.abs(back.astype(int) - gradient()).mean() <= limit / 4
-    assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file is left
-
-
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(gradient(), cv2.COLOR_RGB2BGR))
-    tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
-    exif = b"Exif\x00\x00" + tiff + b"\x00\x00\x00\x00"
-    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    path = tmp_path / "phone.jpg"
-    path.write_bytes(data.tobytes()[:2] + segment + data.tobytes()[2:])
-    back = read_image(path)
-    assert back.shape == (40, 30, 3)  # orientation 6: the camera was turned by 90 degrees
-    assert np.abs(back.astype(int) - np.rot90(gradient(), -1)).mean() < 4
-
-
-def test_grey_alpha_and_16_bit_become_rgb(tmp_path: Path) -> None:
-    grey = gradient()[..., 0]
-    cv2.imwrite(str(tmp_path / "grey.png"), grey)
-    assert np.array_equal(read_image(tmp_path / "grey.png"), np.stack([grey] * 3, -1))
-
-    deep = gradient()[..., ::-1].astype(np.uint16) * 257
-    cv2.imwrite(str(tmp_path / "deep.png"), deep)
-    assert np.abs(read_image(tmp_path / "deep.png").astype(int) - gradient()).max() <= 1
-
-    for scale in (1, 257):  # 8 and 16 bit
-        alpha = np.zeros((4, 6, 4), np.uint8 if scale == 1 else np.uint16)
-        alpha[:, :3] = np.array([10, 20, 200, 255]) * scale
-        cv2.imwrite(str(tmp_path / "alpha.png"), alpha)
-        back = read_image(tmp_path / "alpha.png")
-        assert (back[:, :3] == [200, 20, 10]).all() and (back[:, 3:] == 255).all()
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
-@pytest.mark.parametrize("keep", [0.02, 0.5, 0.95])
-def test_a_truncated_picture_is_an_error(tmp_path: Path, suffix: str, keep: float) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
-    path = tmp_path / f"half{suffix}"
-    write_image(path, noise)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * keep)])
-    with pytest.raises(ValueError, match=f"half{suffix}: .*picture"):
-        read_image(path)
-
-
-def test_data_after_the_end_of_a_jpeg_does_no_harm(tmp_path: Path) -> None:
-    path = tmp_path / "motion.jpg"
-    write_image(path, gradient())
-    path.write_bytes(path.read_bytes() + b"\xff\xda\x00\x08 a video clip of the phone")
-    assert read_image(path).shape == (30, 40, 3)
-
-
-def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("not pixels at all")
-    (tmp_path / "empty.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="text.jpg: not a picture"):
-        read_image(tmp_path / "text.jpg")
-    with pytest.raises(ValueError, match="empty.png: not a picture"):
-        read_image(tmp_path / "empty.png")
-    with pytest.raises(FileNotFoundError, match="gone.png"):
-        read_image(tmp_path / "gone.png")
-    with pytest.raises(ValueError, match=r"no picture format '\.xyz'"):
-        write_image(tmp_path / "a.xyz", gradient())
-
-
-# video
+from poseact.media.pictures import Frame
+from poseact.media.video import VideoReader, VideoWriter
+from small_media import clip, gradient
 
 
 def test_video_round_trip(tmp_path: Path) -> None:
@@ -246,60 +146,3 @@ def test_a_video_that_breaks_gives_its_good_frames_first(tmp_path: Path) -> None
     with VideoReader(tmp_path / "a.mp4") as whole:
         for a, b in zip(good[:-1], whole, strict=False):
             assert np.array_equal(a.rgb, b.rgb)
-
-
-def test_no_camera_is_a_clear_error() -> None:
-    with pytest.raises(ValueError, match="camera 97"):
-        VideoReader("97")
-
-
-# live sources
-
-
-def test_newest_drops_what_came_meanwhile() -> None:
-    busy, sent = threading.Event(), threading.Event()
-
-    def camera():
-        for i in range(5):
-            yield Frame(i, i / 10, np.zeros((1, 1, 3), np.uint8))
-            if i == 0:
-                busy.wait(5)
-        sent.set()
-
-    frames = newest(camera())
-    assert next(frames).index == 0
-    busy.set()
-    sent.wait(5)
-    assert [f.index for f in frames] == [4]
-
-
-def test_newest_passes_the_error_on() -> None:
-    def camera():
-        yield Frame(0, 0.0, np.zeros((1, 1, 3), np.uint8))
-        raise ValueError("unplugged")
-
-    with pytest.raises(ValueError, match="unplugged"):
-        list(newest(camera()))
-
-
-# inputs
-
-
-def test_list_inputs(tmp_path: Path) -> None:
-    write_image(tmp_path / "b.png", gradient())
-    clip(tmp_path / "a.MP4", frames=1)
-    (tmp_path / "notes.txt").write_text("x")
-    found = [Input(tmp_path / "a.MP4", "video"), Input(tmp_path / "b.png", "image")]
-    assert list_inputs(tmp_path) == found
-    assert list_inputs(str(tmp_path / "*")) == found
-    assert list_inputs(tmp_path / "b.png") == found[1:]
-    (tmp_path / "b.png").rename(tmp_path / "picture [1]")  # brackets are not a glob here
-    assert list_inputs(tmp_path / "picture [1]")[0].kind == "image"
-
-
-def test_list_inputs_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nothing"):
-        list_inputs(tmp_path / "nothing*.mp4")
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match="no picture and no video among 1"):
-        list_inputs(tmp_path)

@@ -13,7 +13,7 @@ from lifter_people import write_mocap
 from poseact.cli.app import main
 from poseact.core.layouts import H36M17, OPENPOSE25
 from poseact.evaluate.metrics import mpjpe, p_mpjpe, root_aligned
-from poseact.media.video import read_image
+from poseact.media.pictures import read_image
 from poseact.models import weights
 from poseact.models.lifter import Lifter
 from poseact.people import PeopleConfig

@@ -19,7 +19,8 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, HALPE26, MSR20, SBU15, Layout, layout_named
 from poseact.core.types import NO_TRACK, Keypoints, Person, Result
 from poseact.inference.detector import FromFile, RTMLib
-from poseact.media.video import Frame, VideoReader, VideoWriter, write_image
+from poseact.media.pictures import Frame, write_image
+from poseact.media.video import VideoReader, VideoWriter
 from poseact.models import weights
 from poseact.models.enas import ENASConfig, ENASNet, random_genotype
 from poseact.models.lifter import Lifter, LifterConfig

@@ -11,7 +11,7 @@ from conftest import ROOT
 from poseact.cli.app import main
 from poseact.core.layouts import MSR20
 from poseact.data.sets import skeletons
-from poseact.media.video import read_image
+from poseact.media.pictures import read_image
 from poseact.skeletons.spmf import Augment, SPMFConfig, spmf
 
 

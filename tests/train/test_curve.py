@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from poseact.cli.app import main
-from poseact.media.video import read_image
+from poseact.media.pictures import read_image
 from poseact.results import plot
 from poseact.train.curve import running_mean, training_curve
 

@@ -18,7 +18,7 @@ from poseact.cli.app import main
 from poseact.core.layouts import layout_named
 from poseact.core.types import Record
 from poseact.evaluate.views import evaluate
-from poseact.media.video import read_image
+from poseact.media.pictures import read_image
 from poseact.models import weights
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig

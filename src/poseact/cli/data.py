@@ -36,7 +36,7 @@ class Show:
         if self.count < 1:
             raise ValueError(f"--count is a number of samples, 1 or more, got {self.count}")
         from poseact import data
-        from poseact.media.video import write_image
+        from poseact.media.pictures import write_image
         from poseact.results.drawing import contact_sheet
 
         records = data.load(

@@ -101,7 +101,7 @@ class Train:
         return 0
 
     def _draw(self) -> int:
-        from poseact.media.video import write_image
+        from poseact.media.pictures import write_image
         from poseact.train.curve import training_curve
 
         runs = (self.recipe, *self.overrides)

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from poseact.core.types import Record
-from poseact.media.video import VideoReader, read_image
+from poseact.media.pictures import read_image
+from poseact.media.video import VideoReader
 
 _OPEN_VIDEOS = 2  # per process; a record may be one of 100,000
 _KEPT_BYTES = 64 << 20  # decoded frames that an open video keeps, for readers that go backwards

@@ -15,7 +15,7 @@ import numpy as np
 from poseact.core.layouts import PA17, Layout
 from poseact.core.types import Record
 from poseact.data.frames import ImageFile
-from poseact.media.video import IMAGE_SUFFIXES
+from poseact.media.pictures import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
 FAR_PX = -1e6

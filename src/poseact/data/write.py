@@ -22,7 +22,8 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import MPII16, PENN13, convert
 from poseact.core.types import NO_ACTION, Record
 from poseact.data import synthetic
-from poseact.media.video import VideoWriter, write_image
+from poseact.media.pictures import write_image
+from poseact.media.video import VideoWriter
 from poseact.people.scene import PeopleConfig
 
 Splits = Mapping[str, Sequence[Record]]

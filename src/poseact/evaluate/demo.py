@@ -18,7 +18,8 @@ from poseact.core.types import Result
 from poseact.evaluate import metrics
 from poseact.inference.jobs import Job, Wanted, predict_job
 from poseact.inference.predictor import Predictor
-from poseact.media.video import VideoReader, VideoWriter, write_image
+from poseact.media.pictures import write_image
+from poseact.media.video import VideoReader, VideoWriter
 from poseact.people import PeopleConfig, RenderedClip, render_motion
 from poseact.people.motions import ACTIONS, perform_sequence
 from poseact.people.scene import sample_body

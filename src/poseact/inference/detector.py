@@ -13,7 +13,8 @@ import numpy as np
 from poseact.core.geometry import box_around
 from poseact.core.layouts import HALPE26
 from poseact.core.types import NO_TRACK, Keypoints, Person, Result
-from poseact.media.video import Frame, VideoReader
+from poseact.media.pictures import Frame
+from poseact.media.video import VideoReader
 
 LEAST_SCORE = 0.3
 """Mean score of a person of rtmlib; without anybody it gives joints of an empty picture."""

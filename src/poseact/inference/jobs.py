@@ -16,15 +16,10 @@ import numpy as np
 
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
-from poseact.inference.predictor import is_stream
-from poseact.media.video import (
-    Frame,
-    VideoReader,
-    VideoWriter,
-    list_inputs,
-    read_image,
-    write_image,
-)
+from poseact.media.inputs import list_inputs
+from poseact.media.live import is_stream
+from poseact.media.pictures import Frame, read_image, write_image
+from poseact.media.video import VideoReader, VideoWriter
 from poseact.results.drawing import annotate
 from poseact.results.formats import write_coco, write_openpose, write_trc
 from poseact.results.jsonl import ResultsWriter, read_jsonl, write_csv, write_html

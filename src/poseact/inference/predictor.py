@@ -31,7 +31,10 @@ from poseact.inference.tracking import (
     pose_box,
 )
 from poseact.inference.window import ActionWindow, Sampler
-from poseact.media.video import Frame, VideoReader, list_inputs, newest, read_image
+from poseact.media.inputs import list_inputs
+from poseact.media.live import is_stream, newest
+from poseact.media.pictures import Frame, read_image
+from poseact.media.video import VideoReader
 from poseact.models.weights import Card, load
 
 WIDER = 2.0
@@ -399,12 +402,6 @@ def _labels(card: Card, action_set: int) -> tuple[str, ...]:
     if not 0 <= action_set < len(card.labels):
         raise ValueError(f"no action set {action_set}; these weights have {len(card.labels)}")
     return card.labels[action_set]
-
-
-def is_stream(source: str | Path | int) -> bool:
-    """Whether a source is a URL or a camera index rather than files."""
-    text = str(source)
-    return "://" in text or (text.isdecimal() and not Path(text).exists())
 
 
 def predict(

@@ -1,4 +1,4 @@
-"""Pictures and video in and out. The only file that knows PyAV.
+"""Video in and out, with PyAV: no other file knows it.
 
 Frames are uint8 RGB (H, W, 3), upright: the orientation a camera wrote into the file is applied.
 """
@@ -6,123 +6,29 @@ Frames are uint8 RGB (H, W, 3), upright: the orientation a camera wrote into the
 from __future__ import annotations
 
 import contextlib
-import glob
 import itertools
-import re
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
-from poseact.core.files import Unfinished, write_bytes
+from poseact.core.files import Unfinished
+from poseact.media.live import UNKNOWN_FPS, camera_index, is_live, open_camera
+from poseact.media.pictures import Frame
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"),
     *(".mts", ".m2ts", ".3gp", ".ogv", ".gif"),
 )
-_UNKNOWN_FPS = 25.0  # streams that state no rate
 _TICKS = 90_000  # per second, the time base of the files we write
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # not stuffing, fill or restart
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture of a video. time_s counts from the first frame; rgb: uint8 (H, W, 3)."""
-
-    index: int
-    time_s: float
-    rgb: np.ndarray
-
-
-@dataclass(frozen=True)
-class Input:
-    """A file to predict on."""
-
-    path: Path
-    kind: Literal["image", "video"]
-
-
-# ---------------------------------------------------------------------------------------- pictures
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """A picture file as upright uint8 RGB (H, W, 3).
-
-    EXIF orientation is applied, grey becomes RGB, 16 bit becomes 8, transparent becomes white.
-    Raises FileNotFoundError, or ValueError that names the file: not a picture, or truncated.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such picture")
-    data = path.read_bytes()
-    is_jpeg = data[:2] == b"\xff\xd8"
-    if is_jpeg and not _jpeg_ends(data):  # some decoders fill the missing half with grey
-        raise ValueError(f"{path}: truncated picture; copy or download it again")
-    bgr = _decode_image(data, cv2.IMREAD_COLOR)
-    if bgr is None:
-        known = bool(data) and cv2.haveImageReader(str(path))
-        why = "truncated or damaged picture" if known else "not a picture"
-        raise ValueError(f"{path}: {why} ({len(data)} bytes)")
-    if not is_jpeg:
-        raw = _decode_image(data, cv2.IMREAD_UNCHANGED)
-        if raw is not None and raw.ndim == 3 and raw.shape[2] == 4:
-            bgr = _on_white(raw)
-    if bgr.dtype != np.uint8:
-        raise ValueError(f"{path}: pixels are {bgr.dtype}; convert it to 8 or 16 bit")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
-def _jpeg_ends(data: bytes) -> bool:
-    """Whether the first picture of a JPEG runs to its end marker (phones append data after it)."""
-    at = 2
-    while found := _JPEG_MARKER.search(data, at):
-        marker, after = data[found.end() - 1], found.end()
-        if marker == 0xD9:
-            return True
-        at = after + int.from_bytes(data[after : after + 2], "big")  # over the segment
-    return False
-
-
-def _decode_image(data: bytes, flags: int) -> np.ndarray | None:
-    log = cv2.utils.logging  # OpenCV would print what our error says better
-    level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        return None
-    finally:
-        log.setLogLevel(level)
-
-
-def _on_white(bgra: np.ndarray) -> np.ndarray:
-    full = np.iinfo(bgra.dtype).max if np.issubdtype(bgra.dtype, np.integer) else 1.0
-    unit = bgra.astype(np.float32) / full
-    alpha = unit[..., 3:]
-    return np.rint((unit[..., :3] * alpha + 1 - alpha).clip(0, 1) * 255).astype(np.uint8)
-
-
-def write_image(path: str | Path, rgb: np.ndarray) -> None:
-    """Write uint8 RGB (H, W, 3); the suffix says the format. ValueError for a suffix unknown."""
-    path = Path(path)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    try:
-        _, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
-    except cv2.error:
-        raise ValueError(f"{path}: no picture format {path.suffix!r}; try .png or .jpg") from None
-    write_bytes(path, data.tobytes())
 
 
 # ----------------------------------------------------------------------------------------- reading
@@ -149,10 +55,13 @@ class VideoReader:
         self.name = str(source)
         self._stack = contextlib.ExitStack()
         with self._stack:  # closes what was opened if anything below raises
-            camera = _camera_index(source)
-            opened = _open_video(self) if camera is None else _open_camera(self, camera)
-            self.fps, self.frame_count, self.duration_s, frames = opened
-            self.live = camera is not None or self.name.lower().startswith(("rtsp:", "rtmp:"))
+            camera = camera_index(source)
+            if camera is None:
+                opened = _open_video(self.name, self._stack)
+            else:
+                opened = _Opened(*open_camera(camera, self._stack))
+            frames, self.fps, self.frame_count, self.duration_s = opened
+            self.live = is_live(source)
             first = next(frames, None)
             if first is None:
                 raise ValueError(f"{self.name}: no frame in this video")
@@ -175,47 +84,16 @@ class VideoReader:
         self._stack.close()
 
 
-_Opened = tuple[float, "int | None", "float | None", Iterator[Frame]]
+class _Opened(NamedTuple):
+    frames: Iterator[Frame]
+    fps: float
+    count: int | None = None
+    duration_s: float | None = None
 
 
-def _camera_index(source: str | Path | int) -> int | None:
-    if isinstance(source, int):
-        return source
-    text = str(source)
-    return int(text) if text.isdecimal() and not Path(text).exists() else None
-
-
-def _open_camera(reader: VideoReader, index: int) -> _Opened:
-    # OpenCV's capture: PyAV's wheels carry no camera drivers on some systems.
-    log = cv2.utils.logging
-    level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        capture = cv2.VideoCapture(index)
-    finally:
-        log.setLogLevel(level)
-    reader._stack.callback(capture.release)
-    if not capture.isOpened():
-        raise ValueError(f"camera {index}: cannot be opened; is it there, and free?")
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    return fps if 1 <= fps <= 1000 else _UNKNOWN_FPS, None, None, _camera_frames(capture)
-
-
-def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Frame]:
-    start = cv2.getTickCount()
-    for index in itertools.count():
-        ok, bgr = capture.read()
-        if not ok:
-            return
-        time_s = (cv2.getTickCount() - start) / cv2.getTickFrequency()
-        yield Frame(index, time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
-
-
-def _open_video(reader: VideoReader) -> _Opened:
+def _open_video(name: str, stack: contextlib.ExitStack) -> _Opened:
     import av
 
-    name = reader.name
     is_url = "://" in name
     if not is_url and not Path(name).exists():
         raise FileNotFoundError(f"{name}: no such video")
@@ -227,21 +105,21 @@ def _open_video(reader: VideoReader) -> _Opened:
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{name}: not a video, or a damaged one ({reason})") from None
-    reader._stack.callback(container.close)
+    stack.callback(container.close)
     streams = [s for s in container.streams.video if not _is_cover(s)]
     if not streams:
         raise ValueError(f"{name}: no video in this file, only {_kinds(container)}; is it whole?")
     stream = streams[0]
     stream.thread_type = "AUTO"
     rate = stream.average_rate or stream.guessed_rate
-    fps = float(rate) if rate else _UNKNOWN_FPS
+    fps = float(rate) if rate else UNKNOWN_FPS
     duration_s = None
     if stream.duration and stream.time_base:
         duration_s = float(stream.duration * stream.time_base)
     elif container.duration:
         duration_s = container.duration / 1e6
     count = stream.frames or (round(duration_s * fps) if duration_s else None)
-    return fps, count, duration_s, _video_frames(container, stream, name, fps)
+    return _Opened(_video_frames(container, stream, name, fps), fps, count, duration_s)
 
 
 def _is_cover(stream: VideoStream) -> bool:
@@ -293,46 +171,6 @@ def _decoded(
             yield from stream.codec_context.decode(None)  # what the decoder still holds
     elif cut or packets < len(getattr(stream, "index_entries", ())):  # older PyAV has none
         broken.append("the file is truncated")
-
-
-def newest(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """From a live source always the newest frame; those that came while we were busy are dropped.
-
-    A dropped frame leaves a gap in `Frame.index`. An error of the source is raised here.
-    """
-    inbox: deque[Frame] = deque(maxlen=1)
-    ready, stop, errors = threading.Condition(), threading.Event(), deque[Exception]()
-
-    def pump() -> None:
-        try:
-            for frame in frames:
-                with ready:
-                    inbox.append(frame)
-                    ready.notify()
-                if stop.is_set():
-                    return
-        except Exception as error:
-            errors.append(error)
-        finally:
-            with ready:
-                stop.set()
-                ready.notify()
-
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
-    try:
-        while True:
-            with ready:
-                ready.wait_for(lambda: inbox or stop.is_set())
-                if not inbox:
-                    break
-                frame = inbox.popleft()
-            yield frame
-        if errors:
-            raise errors[0]
-    finally:
-        stop.set()
-        thread.join(timeout=5)
 
 
 # ----------------------------------------------------------------------------------------- writing
@@ -426,38 +264,3 @@ class VideoWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close() if kind is None else self.abort()
-
-
-# ------------------------------------------------------------------------------------------ inputs
-
-
-def list_inputs(source: str | Path) -> list[Input]:
-    """The pictures and videos that a path, a folder (not its subfolders) or a glob names, sorted.
-
-    A single file of an unknown suffix is a picture if it starts like one, else a video. Raises
-    FileNotFoundError if nothing is there, ValueError if a folder or glob holds neither.
-    """
-    path = Path(source)
-    if path.is_file():
-        return [Input(path, _kind(path) or _kind_inside(path))]
-    if path.is_dir():
-        files = [p for p in path.iterdir() if not p.name.startswith(".")]
-    else:
-        files = [Path(p) for p in glob.glob(str(source), recursive=True)]
-        if not files:
-            raise FileNotFoundError(f"{source}: no such file, folder or glob")
-    inputs = [Input(p, kind) for p in sorted(files) if p.is_file() and (kind := _kind(p))]
-    if not inputs:
-        raise ValueError(f"{source}: no picture and no video among {len(files)} entries")
-    return inputs
-
-
-def _kind(path: Path) -> Literal["image", "video"] | None:
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return "image"
-    return "video" if suffix in VIDEO_SUFFIXES else None
-
-
-def _kind_inside(path: Path) -> Literal["image", "video"]:
-    return "image" if cv2.haveImageReader(str(path)) else "video"

@@ -23,7 +23,8 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import DERIVED, H36M17, Layout, convert, layout_named
 from poseact.core.types import Person, Result
 from poseact.inference.window import Sampler
-from poseact.media.video import Frame, VideoReader
+from poseact.media.pictures import Frame
+from poseact.media.video import VideoReader
 from poseact.models.lifter import Lifter
 from poseact.skeletons.classifier import as_input
 from poseact.skeletons.classifier_file import LoadedClassifier

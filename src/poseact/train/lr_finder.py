@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from poseact.core.console import SILENT, Console
 from poseact.core.files import write_text
-from poseact.media.video import write_image
+from poseact.media.pictures import write_image
 from poseact.models.layers import channels_last
 from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, ticks
 from poseact.train.config import Config

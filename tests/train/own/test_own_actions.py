@@ -21,7 +21,8 @@ from poseact.data.dataset import make_sample
 from poseact.data.sets.folder import split_of
 from poseact.data.write import write_folder
 from poseact.inference.predictor import Predictor
-from poseact.media.video import VideoReader, VideoWriter, read_image
+from poseact.media.pictures import read_image
+from poseact.media.video import VideoReader, VideoWriter
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.spnet import SPNet

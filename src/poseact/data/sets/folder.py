@@ -22,7 +22,8 @@ from poseact.core.layouts import PA17, Layout
 from poseact.core.types import Record
 from poseact.data.archives import read_json
 from poseact.data.frames import ImageSequence, VideoFile, count_frames
-from poseact.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from poseact.media.pictures import IMAGE_SUFFIXES
+from poseact.media.video import VIDEO_SUFFIXES
 
 SPLITS = ("train", "val", "test")
 TRAIN_SHARE, VAL_SHARE = 0.8, 0.1

@@ -29,7 +29,7 @@ from poseact.data.augment import MILD, AugmentParams
 from poseact.data.sets import folder
 from poseact.evaluate import metrics
 from poseact.inference.predictor import Predictor
-from poseact.media.video import write_image
+from poseact.media.pictures import write_image
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card, Network, network

@@ -20,7 +20,8 @@ from poseact.core.types import Record
 from poseact.data.frames import VideoFile
 from poseact.data.sets import folder
 from poseact.inference.predictor import Follower, Predictor
-from poseact.media.video import Frame, VideoReader
+from poseact.media.pictures import Frame
+from poseact.media.video import VideoReader
 from poseact.models.weights import Card
 
 FEW = 10

@@ -1,0 +1,105 @@
+"""Cameras, and sources that do not wait for us."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+
+from poseact.media.pictures import Frame
+
+UNKNOWN_FPS = 25.0
+"""Frames a second of sources that state no rate."""
+
+
+def camera_index(source: str | Path | int) -> int | None:
+    """The number of the camera that a source names; None for files and URLs."""
+    if isinstance(source, int):
+        return source
+    text = str(source)
+    return int(text) if text.isdecimal() and not Path(text).exists() else None
+
+
+def is_live(source: str | Path | int) -> bool:
+    """Whether a source does not wait for us: a camera, or a stream by RTSP or RTMP."""
+    return camera_index(source) is not None or str(source).lower().startswith(("rtsp:", "rtmp:"))
+
+
+def is_stream(source: str | Path | int) -> bool:
+    """Whether a source is a URL or a camera rather than files."""
+    return "://" in str(source) or camera_index(source) is not None
+
+
+def open_camera(index: int, stack: ExitStack) -> tuple[Iterator[Frame], float]:
+    """Its frames, and how many a second; the stack lets it go. ValueError if it cannot be opened.
+
+    By OpenCV, since PyAV's wheels carry no camera drivers on some systems.
+    """
+    log = cv2.utils.logging
+    level = log.getLogLevel()
+    log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(index)
+    finally:
+        log.setLogLevel(level)
+    stack.callback(capture.release)
+    if not capture.isOpened():
+        raise ValueError(f"camera {index}: cannot be opened; is it there, and free?")
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return _camera_frames(capture), fps if 1 <= fps <= 1000 else UNKNOWN_FPS
+
+
+def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Frame]:
+    start = cv2.getTickCount()
+    for index in itertools.count():
+        ok, bgr = capture.read()
+        if not ok:
+            return
+        time_s = (cv2.getTickCount() - start) / cv2.getTickFrequency()
+        yield Frame(index, time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def newest(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """From a live source always the newest frame; those that came while we were busy are dropped.
+
+    A dropped frame leaves a gap in `Frame.index`. An error of the source is raised here.
+    """
+    inbox: deque[Frame] = deque(maxlen=1)
+    ready, stop, errors = threading.Condition(), threading.Event(), deque[Exception]()
+
+    def pump() -> None:
+        try:
+            for frame in frames:
+                with ready:
+                    inbox.append(frame)
+                    ready.notify()
+                if stop.is_set():
+                    return
+        except Exception as error:
+            errors.append(error)
+        finally:
+            with ready:
+                stop.set()
+                ready.notify()
+
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+    try:
+        while True:
+            with ready:
+                ready.wait_for(lambda: inbox or stop.is_set())
+                if not inbox:
+                    break
+                frame = inbox.popleft()
+            yield frame
+        if errors:
+            raise errors[0]
+    finally:
+        stop.set()
+        thread.join(timeout=5)
