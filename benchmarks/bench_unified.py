@@ -55,16 +55,18 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     loaded = load_classifier(options.classifier) if options.classifier else random_classifier()
-    lifter, network = load_lifter("lifter").model, Predictor(device="cpu", action_set=None)
+    lifter, poses = load_lifter("lifter").model, Predictor(device="cpu", action_set=None)
     scene = PeopleConfig(height=480, width=640, frames=8, preset="easy", supersample=1)
     frames = render_clip(scene, 0).frames
-    (person,) = network.image(frames[0]).people
+    (person,) = poses.image(frames[0]).people
     sequence, layout = window(loaded), layout_named(loaded.card.layout)
     picture = spmf(sequence, layout, config=loaded.pictures).transpose(2, 0, 1)[None]
-    points, _ = to_h36m17(person.xy[None], person.score[None], network.layout)
+    points, _ = to_h36m17(person.xy[None], person.score[None], poses.layout)
     xy, size = torch.tensor(points, dtype=torch.float32), torch.tensor([[640.0, 480.0]])
     stages: dict[str, Callable[[int], object]] = {
-        "2D joints, spnet-s, box known": lambda n: network.look(frames[n % 8], person.box[None]),
+        "2D joints, spnet-s, box known": lambda n: poses.network.look(
+            frames[n % 8], person.box[None]
+        ),
         "lift, 1 person": lambda n: lifter(xy, size),
         "lift, a batch of 128": lambda n: lifter(xy.expand(128, -1, -1), size.expand(128, -1)),
         f"Enhanced-SPMF, {len(sequence)} frames": lambda n: spmf(

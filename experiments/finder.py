@@ -39,10 +39,10 @@ def main() -> None:
             assert record.frame is not None and record.box is not None
             rgb = record.frame(0)
             start = time.perf_counter()
-            look = predictor.search(rgb)
+            look = predictor.network.search(rgb)
             spent_s += time.perf_counter() - start
             overlaps.append(iou(pose_box(look.xy, look.score, SIZE), record.box[0]))
-            own.append(float(predictor.look(rgb, record.box)[0].score.mean()))
+            own.append(float(predictor.network.look(rgb, record.box)[0].score.mean()))
         found = 100 * np.mean(np.array(overlaps) > 0.5)
         print(
             f"person 1/{margin:g} of the frame: found {found:.0f} % of {args.frames}, "
@@ -63,7 +63,7 @@ def _elsewhere(predictor: Predictor, root: str) -> list[float]:
         for _ in range(3):
             side = rng.uniform(0.25, 0.8) * min(height, width)
             x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)
-            (look,) = predictor.look(rgb, np.array([[x, y, x + side, y + side]]))
+            (look,) = predictor.network.look(rgb, np.array([[x, y, x + side, y + side]]))
             scores.append(float(look.score.mean()))
     return scores
 

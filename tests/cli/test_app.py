@@ -16,7 +16,7 @@ from conftest import small_spnet
 from poseact.cli.app import main, parse
 from poseact.core.types import Result
 from poseact.inference.jobs import find_jobs
-from poseact.inference.predictor import Follower
+from poseact.inference.session import Follower
 from poseact.media.pictures import Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.models.spnet import SPNet

@@ -19,7 +19,7 @@ from poseact.core.types import Camera, Output, Record
 from poseact.data.sets import coco, h36m
 from poseact.evaluate import benchmarks
 from poseact.evaluate.benchmarks import Crops
-from poseact.inference.predictor import LIMBS
+from poseact.inference.look import LIMBS
 from poseact.models.weights import Card
 
 BOX = np.array([40.0, 40, 200, 200])

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 import poseact.inference.predictor as rooms
 from conftest import small_spnet
 from poseact.core.geometry import crop_matrix, transform, warp
-from poseact.core.layouts import LSP14, PA17, Layout
+from poseact.core.layouts import PA17
 from poseact.core.types import Person, Result
-from poseact.inference.predictor import LIMBS, Predictor, lift_to_mm, predict
+from poseact.inference.predictor import Predictor, predict
 from poseact.inference.tracking import LOST_FRAMES
 from poseact.inference.window import ActionWindow
 from poseact.media.pictures import Frame, write_image
@@ -100,7 +100,7 @@ def test_an_exit_gives_that_blocks_pose_and_no_action_before_the_first_action_bl
     cut = Predictor(weights, search=False, exit=(1, 2))
     rgb = noise(1)
     with torch.inference_mode():
-        look = whole.start(rgb, None)
+        look = whole.network.first_look(rgb, None, search=False)
         crop = warp(rgb, np.linalg.inv(look.to_image), (32, 32))
         out = whole.model.frames(torch.from_numpy(crop).permute(2, 0, 1)[None] / 127.5 - 1)
     k = whole.model.exits.index((1, 2))
@@ -129,7 +129,8 @@ def test_actions_come_at_the_rate_of_the_model(weights: Path) -> None:
     assert changes == [3, 6, 9]
     window = ActionWindow(predictor.model, 4)
     for frame in video[::3]:
-        expected = window.push(predictor.start(frame.rgb, None).clues)
+        look = predictor.network.first_look(frame.rgb, None, search=False)
+        expected = window.push(look.clues)
     np.testing.assert_allclose(actions[-1], expected, atol=1e-6)
 
 
@@ -273,66 +274,3 @@ def test_smoothing_calms_a_trembling_person(
     plain = spread()
     monkeypatch.setattr(reader, "smooth", True)
     assert spread() < 0.5 * plain
-
-
-# ------------------------------------------------------------------------------- millimetres
-
-
-def posed(layout: Layout, rng: np.random.Generator) -> np.ndarray:
-    """A pose (J, 3) mm whose limbs are those of a standard adult, bent at random."""
-    length = {pair: share * 1700 for pair, share in LIMBS.items()}
-    xyz = np.zeros((len(layout), 3))
-
-    def bend() -> np.ndarray:
-        way = rng.normal(size=3)
-        return way / np.linalg.norm(way)
-
-    for side, out in (("l", 1.0), ("r", -1.0)):
-        joints = {name: layout.index(f"{side}_{name}") for pair in LIMBS for name in pair}
-        xyz[joints["hip"]] = [out * 130, 0, 0]
-        xyz[joints["shoulder"]] = [out * 130, -length["shoulder", "hip"], 0]
-        for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")):
-            xyz[joints[b]] = xyz[joints[a]] + length[a, b] * bend()
-    return xyz
-
-
-@pytest.mark.parametrize("distance_mm", [2000.0, 4000.0, 9000.0])
-@pytest.mark.parametrize("aside_mm", [0.0, 900.0])
-def test_lifting_undoes_perspective(distance_mm: float, aside_mm: float) -> None:
-    focal, centre = 700.0, (320.0, 240.0)
-    for seed in range(5):
-        truth = posed(PA17, np.random.default_rng(seed))
-        camera = truth + [aside_mm, -100.0, distance_mm]
-        xy = camera[:, :2] / camera[:, 2:] * focal + centre
-        matrix = crop_matrix(np.array([100.0, 50, 400, 420]))
-        uvd = np.concatenate([transform(matrix, xy), 0.5 + truth[:, 2:] / 2000], 1)
-        xyz = lift_to_mm(uvd, np.linalg.inv(matrix), PA17, focal_px=focal, centre=centre)
-        np.testing.assert_allclose(xyz, truth, atol=0.5)
-
-
-def test_lifting_does_not_depend_on_the_crop_and_keeps_unknown_joints_unknown() -> None:
-    uvd = np.random.default_rng(0).uniform(0.3, 0.7, (17, 3))
-    uvd[4] = np.nan
-    a, b = (np.linalg.inv(crop_matrix(np.array([0.0, 0, s, s]))) for s in (100, 200))
-    in_b = uvd.copy()
-    in_b[:, :2] = transform(np.linalg.inv(b) @ a, uvd[:, :2])
-    one, two = (
-        lift_to_mm(pose, m, PA17, focal_px=300.0, centre=(50.0, 50.0))
-        for pose, m in ((uvd, a), (in_b, b))
-    )
-    np.testing.assert_allclose(one, two, atol=1e-6)
-    assert np.isnan(one[4]).all() and np.isfinite(np.delete(one, 4, 0)).all()
-
-
-def test_lifting_scales_with_the_stature_that_is_assumed() -> None:
-    rng = np.random.default_rng(3)
-    uvd = np.concatenate([rng.uniform(0.2, 0.8, (14, 2)), np.full((14, 1), 0.5)], 1)
-    to_image = np.diag([200.0, 200, 1])
-    tall, short = (
-        lift_to_mm(uvd, to_image, LSP14, focal_px=500, centre=(100, 100), stature_mm=height)
-        for height in (1800.0, 900.0)
-    )
-    np.testing.assert_allclose(tall, 2 * short)
-    assert np.isnan(
-        lift_to_mm(np.full((14, 3), np.nan), np.eye(3), LSP14, focal_px=500, centre=(0, 0))
-    ).all()

@@ -16,7 +16,7 @@ from poseact.data.sets import h36m, mpi_inf_3dhp
 from poseact.evaluate import metrics
 from poseact.evaluate.poses import Crops, annotated, only_shared, predict_frames
 from poseact.evaluate.scores import Measure, Scores, of_joints, overall
-from poseact.inference.predictor import lift_to_mm
+from poseact.inference.look import lift_to_mm
 from poseact.models.weights import Card
 
 RootDepth = Literal["given", "stature"]

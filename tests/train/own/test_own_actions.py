@@ -412,7 +412,7 @@ def test_three_classes_of_rendered_people(
     old, new = Predictor("spnet-s"), Predictor(path)
     assert new.labels == LABELS and new.card.margin == old.card.margin
     for frame in frames:
-        a, b = (p.look(frame.rgb, boxes[searched][None])[0] for p in (old, new))
+        a, b = (p.network.look(frame.rgb, boxes[searched][None])[0] for p in (old, new))
         assert np.array_equal(a.uvd, b.uvd) and np.array_equal(a.score, b.score)
     out = tmp_path / "out"
     command = ["predict", str(root / searched), "-o", str(out), "--weights", str(path)]

@@ -19,7 +19,7 @@ from poseact.core.files import whole_file
 from poseact.core.types import Record
 from poseact.data.frames import VideoFile
 from poseact.data.sets import folder
-from poseact.inference.predictor import Follower, Predictor
+from poseact.inference.predictor import Predictor
 from poseact.media.pictures import Frame
 from poseact.media.video import VideoReader
 from poseact.models.weights import Card
@@ -147,7 +147,7 @@ def _check_classes(root: Path, labels: Sequence[str], *, by_folder: bool) -> Non
 
 def follow(predictor: Predictor, clip: Clip) -> dict[int, np.ndarray]:
     """Frame -> box (4,) px looked into, at the card's rate, where somebody was seen."""
-    follower, boxes = Follower(predictor), {}
+    follower, boxes = predictor.follower(), {}
     for t in _followed(clip, predictor.card):
         (person,) = follower.push(Frame(t, t / clip.fps, clip.picture(t))).people
         if person.score.mean() >= predictor.card.believed:

@@ -1,0 +1,196 @@
+"""A crop's way through the network and back: to px in the frame, and to mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poseact.core.camera import DEPTH_RANGE_MM, FOCAL
+from poseact.core.geometry import check_box, crop_matrix, square, transform, warp
+from poseact.core.layouts import Layout, layout_named
+from poseact.core.types import Person
+from poseact.inference.finder import find
+from poseact.models.weights import Card, Network
+
+SMALLEST_PX = 16
+"""Pictures with a shorter side hold no person a network could see."""
+
+# Limb lengths as shares of the stature: Drillis and Contini 1966, after Winter, "Biomechanics and
+# Motor Control of Human Movement", figure 4.1. Shoulder to hip is 0.818 - 0.530.
+LIMBS = {
+    ("shoulder", "elbow"): 0.186,
+    ("elbow", "wrist"): 0.146,
+    ("hip", "knee"): 0.245,
+    ("knee", "ankle"): 0.246,
+    ("shoulder", "hip"): 0.288,
+}
+
+
+def lift_to_mm(
+    uvd: np.ndarray,
+    to_image: np.ndarray,
+    layout: Layout,
+    *,
+    focal_px: float,
+    centre: tuple[float, float],
+    stature_mm: float = 1700.0,
+) -> np.ndarray:
+    """Root-relative camera points (J, 3) mm from crop points and depths (J, 3).
+
+    Depth is what the network says: z = (d - 0.5) * 2000 mm from the root. One picture cannot tell
+    how far away somebody is, so x and y get their scale from an ASSUMED person: the root is put at
+    the distance at which the squared limb lengths add up to those of a standard adult of
+    `stature_mm`. Directions and ratios are measured, the size in x and y is not: for a child, or
+    with a wrong `focal_px`, it is off by that factor.
+
+    to_image: (3, 3) crop uv -> px. focal_px, centre: of the assumed pinhole camera, px. Unknown
+    (NaN) joints stay NaN; without a known limb or root all are.
+    """
+    ray = (transform(to_image, uvd[:, :2]) - np.asarray(centre)) / focal_px
+    ray = np.concatenate([ray, np.ones_like(ray[:, :1])], 1)  # J 3, z = 1
+    depth = (uvd[:, 2:] - 0.5) * DEPTH_RANGE_MM  # J 1, mm from the root
+    start, end, share = _limbs(layout)
+    # A limb is ray_a (Z + depth_a) - ray_b (Z + depth_b) = Z * across + along: the sum of squared
+    # lengths is a quadratic in Z, the root's distance.
+    across = ray[start] - ray[end]
+    along = (ray * depth)[start] - (ray * depth)[end]
+    known = ~np.isnan(across + along).any(1)
+    across, along = across[known], along[known]
+    if not known.any():
+        return np.full(uvd.shape, np.nan)
+    a = max(float((across**2).sum()), 1e-12)
+    b = float((across * along).sum())
+    c = float((along**2).sum()) - float(((share[known] * stature_mm) ** 2).sum())
+    root_mm = (-b + np.sqrt(max(b * b - a * c, 0.0))) / a
+    nearest = max(500.0, 300.0 - float(np.nanmin(depth)))  # every joint in front of the camera
+    xyz = ray * (np.clip(root_mm, nearest, 1e5) + depth)
+    return xyz - xyz[layout.root]
+
+
+def _limbs(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Joint indices of both ends (N,), (N,) of a layout's limbs and their shares of the stature."""
+    rows = [
+        (layout.index(f"{side}_{a}"), layout.index(f"{side}_{b}"), share)
+        for (a, b), share in LIMBS.items()
+        for side in "lr"
+        if f"{side}_{a}" in layout.joints and f"{side}_{b}" in layout.joints
+    ]
+    start, end, share = (np.array(column) for column in zip(*rows))
+    return start, end, share
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network said of one crop.
+
+    uvd: (J, D) u v [d] in the crop. xy: (J, 2) px. score: (J,). box: (4,) px that was looked into.
+    to_image: (3, 3) uv -> px. clues: for the action head, (views, ...) each.
+    """
+
+    uvd: np.ndarray
+    xy: np.ndarray
+    score: np.ndarray
+    box: np.ndarray
+    to_image: np.ndarray
+    clues: tuple[Tensor, ...]
+
+
+class CropNetwork:
+    """A network that sees crops, and what is needed to ask it about boxes in frames.
+
+    model: on `device`, ready to run. flip: average with the mirror image (twice the cost).
+    focal_px: of the camera; None assumes `FOCAL` times the longer side of the frame.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        card: Card,
+        *,
+        device: torch.device,
+        flip: bool = False,
+        focal_px: float | None = None,
+    ) -> None:
+        self.model, self.card, self.device = model, card, device
+        self.layout = layout_named(card.layout)
+        self._flip, self._focal_px = flip, focal_px
+
+    def look(self, rgb: np.ndarray, boxes: np.ndarray) -> list[Look]:
+        """Run the network on boxes (N, 4) px of one frame, in one batch.
+
+        A crop is the square on its box, larger by the margin the network was trained with.
+        """
+        check_picture(rgb)
+        matrices = [crop_matrix(box, scale=self.card.margin) for box in boxes]
+        crops = np.stack([warp(rgb, matrix, self.card.size) for matrix in matrices])
+        frames = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+        frames = frames / 127.5 - 1.0  # N 3 H W
+        if self._flip:
+            frames = torch.cat([frames, frames.flip(-1)])
+        with torch.inference_mode():
+            out = self.model.frames(frames.contiguous(memory_format=torch.channels_last))
+        count = len(boxes)
+        uvd = self._mean_of_views(out.poses[-1], count, mirror=True)
+        score = self._mean_of_views(out.scores[-1][..., None], count, mirror=False)[..., 0]
+        to_image = np.linalg.inv(matrices)
+        xy = transform(to_image, uvd[..., :2])
+        return [
+            Look(uvd[n], xy[n], score[n], boxes[n], to_image[n], _every(out.clues, n, count))
+            for n in range(count)
+        ]
+
+    def first_look(self, rgb: np.ndarray, box: np.ndarray | None, *, search: bool) -> Look:
+        """In the box (4,) px given, else where a search finds somebody, else at the whole frame."""
+        check_picture(rgb)
+        if box is None and search:
+            return self.search(rgb)
+        if box is None:
+            frame = np.array([0.0, 0.0, rgb.shape[1], rgb.shape[0]])
+            box = square(frame, margin=1 / self.card.margin)
+        (look,) = self.look(rgb, check_box(box)[None])
+        return look
+
+    def search(self, rgb: np.ndarray) -> Look:
+        """Look for the person in the whole frame."""
+        size = rgb.shape[1], rgb.shape[0]
+        return find(lambda boxes: self.look(rgb, boxes), size, margin=self.card.margin)
+
+    def person(self, look: Look, rgb: np.ndarray, *, track: int) -> Person:
+        """The person in a look at the frame `rgb`; xyz is None for a network without depth."""
+        xyz = None
+        if look.uvd.shape[-1] == 3:
+            height, width = rgb.shape[:2]
+            xyz = lift_to_mm(
+                look.uvd,
+                look.to_image,
+                self.layout,
+                focal_px=self._focal_px or FOCAL * max(height, width),
+                centre=(width / 2, height / 2),
+            )
+        return Person(look.xy, xyz, look.score, look.box, self.layout, track)
+
+    def _mean_of_views(self, values: Tensor, count: int, *, mirror: bool) -> np.ndarray:
+        """(N, J, D) from (views * N, J, D): the mirror image's joints exchange sides (and u)."""
+        values = values.float().cpu()
+        if self._flip:
+            other = values[count:, list(self.layout.flip)]
+            if mirror:
+                other = torch.cat([1.0 - other[..., :1], other[..., 1:]], -1)
+            values = (values[:count] + other) / 2
+        return values.numpy().astype(np.float64)
+
+
+def check_picture(rgb: np.ndarray) -> None:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"a picture is uint8 RGB (H, W, 3), got {rgb.dtype} {rgb.shape}")
+    if min(rgb.shape[:2]) < SMALLEST_PX:
+        height, width = rgb.shape[:2]
+        raise ValueError(f"the picture is {width} x {height} px, too small to show a person")
+
+
+def _every(clues: tuple[Tensor, ...], n: int, count: int) -> tuple[Tensor, ...]:
+    """Clues (views, ...) of crop n of `count`, from (views * count, ...)."""
+    return tuple(clue[n::count] for clue in clues)
