@@ -53,7 +53,9 @@ ORDER: dict[str, str] = {
         sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d sets/sbu sets/clips
         nobody synthetic write check tiles __init__
     """,
-    "inference": "window tracking finder look session procedures predictor detector jobs",
+    "inference": """
+        window tracking smoothing finder look session procedures predictor detector jobs
+    """,
     "evaluate": "metrics views scores poses poses_3d actions benchmarks demo",
     "train": """
         config cached losses objective optim processes run_folder network parts checks loop

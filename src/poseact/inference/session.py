@@ -13,9 +13,9 @@ from poseact.core.camera import DEPTH_RANGE_MM
 from poseact.core.geometry import check_box, square, union
 from poseact.core.types import Person, Result
 from poseact.inference.look import CropNetwork, Look, check_picture
+from poseact.inference.smoothing import OneEuro
 from poseact.inference.tracking import (
     LOST_FRAMES,
-    OneEuro,
     identify,
     lost,
     next_box,
