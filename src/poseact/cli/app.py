@@ -27,10 +27,11 @@ from poseact.cli.models import Models
 from poseact.cli.predict import Predict
 from poseact.cli.recipes import Recipes
 from poseact.cli.search import Search
-from poseact.cli.terminal import EXPECTED, complain
+from poseact.cli.terminal import complain
 from poseact.cli.train import Train
 from poseact.cli.train_actions import TrainActions
 from poseact.cli.train_lifter import TrainLifter
+from poseact.core.console import EXPECTED
 
 Command = (
     Annotated[Predict, subcommand("predict")]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from poseact.cli.options import Out
+from poseact.cli.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Lift:
             raise ValueError(f"--people is a number of people, 1 or more, got {self.people}")
         if self.fps <= 0:
             raise ValueError(f"--fps is a number of frames a second, got {self.fps}")
-        from poseact.skeletons.lift import lift_file
+        from poseact.inference.jobs import Job, run_jobs
+        from poseact.skeletons.lift import lift_job
 
-        files, notes = lift_file(
-            self.source,
-            self.out,
+        work = partial(
+            lift_job,
+            out=self.out,
             weights=self.weights,
             layout=self.layout,
             size=self.size,
@@ -55,7 +58,5 @@ class Lift:
             flip=self.flip,
             html=self.html,
         )
-        print(f"{self.source}: {', '.join(map(str, files))}")
-        for note in notes:
-            print(f"  {note}")
-        return 0
+        job = Job(str(self.source), "keypoints", self.out.stem)
+        return run_jobs([job], work, console=Terminal())

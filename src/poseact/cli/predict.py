@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from poseact.cli.options import Box, Device, Exit, Out
-from poseact.cli.terminal import EXPECTED, complain, progress
+from poseact.cli.terminal import Terminal, progress
 from poseact.cli.unified import UnifiedOptions
 
 
@@ -59,7 +59,7 @@ class Predict:
             raise ValueError(f"--limit is a number of frames, 1 or more, got {self.limit}")
         import numpy as np
 
-        from poseact.inference.jobs import Wanted, find_jobs, predict_job
+        from poseact.inference.jobs import Done, Job, Wanted, find_jobs, predict_job, run_jobs
         from poseact.inference.predictor import Predictor
 
         jobs = find_jobs(self.source)
@@ -87,28 +87,20 @@ class Predict:
             limit=self.limit,
         )
         box = None if self.box is None else np.array(self.box)
-        failed = 0
         with progress() as bars:
-            for job in jobs:
 
-                def watch(seen: Iterable[Any], count: int | None, name: str = job.name) -> Any:
-                    return bars.track(seen, total=count, description=name)
+            def work(job: Job) -> Done:
+                def watch(seen: Iterable[Any], count: int | None) -> Any:
+                    return bars.track(seen, total=count, description=job.name)
 
-                try:
-                    files = predict_job(
-                        predictor,
-                        job,
-                        self.out,
-                        model="unified" if unified else self.weights,
-                        box=box,
-                        wanted=wanted,
-                        watch=watch,
-                    )
-                except EXPECTED as error:  # the other files go on
-                    complain(error)
-                    failed += 1
-                else:
-                    print(f"{job.source}: {', '.join(map(str, files))}")
-        if failed and len(jobs) > 1:
-            complain(f"{failed} of {len(jobs)} inputs failed")
-        return 2 if failed else 0
+                return predict_job(
+                    predictor,
+                    job,
+                    self.out,
+                    model="unified" if unified else self.weights,
+                    box=box,
+                    wanted=wanted,
+                    watch=watch,
+                )
+
+            return run_jobs(jobs, work, console=Terminal())

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-EXPECTED = (ValueError, OSError, ImportError)
-"""Errors whose message says all that is needed."""
-
 
 def complain(error: object) -> None:
     """One line on stderr."""

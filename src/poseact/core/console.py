@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+EXPECTED = (ValueError, OSError, ImportError)
+"""Errors whose message says all that is needed."""
+
 
 class Console(Protocol):
     """What the user is told while something runs."""

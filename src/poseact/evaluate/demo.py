@@ -49,7 +49,7 @@ def demo(
             video.write(frame)
     console.say("predicting ...\n")
     predictor = Predictor(weights)
-    files = predict_job(
+    files, _ = predict_job(
         predictor, Job(str(source), "video", NAME), folder, model=weights, wanted=Wanted(html=True)
     )
     _, results = read_jsonl(folder / f"{NAME}.jsonl")

@@ -1,19 +1,24 @@
-"""`poseact predict`: from files, a URL or a camera to result files and annotated pictures."""
+"""From files, a URL or a camera to result files and annotated pictures.
+
+`run_jobs` is the loop over files of every command; what is done with one is handed in:
+`predict_job` with the network or the unified framework, or `skeletons.lift.lift_job`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
+from poseact.core.console import EXPECTED, SILENT, Console
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
 from poseact.media.inputs import list_inputs
@@ -41,11 +46,39 @@ class Predicts(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to predict on, and the name its results get."""
+    """One thing to work on, and the name its results get."""
 
     source: str | int
-    kind: Literal["image", "video"]
+    kind: Literal["image", "video", "keypoints"]
     name: str
+
+
+class Done(NamedTuple):
+    """The files that were written for one job, and what a user should know, a line each."""
+
+    files: list[Path]
+    notes: Sequence[str] = ()
+
+
+def run_jobs(jobs: Sequence[Job], work: Callable[[Job], Done], *, console: Console = SILENT) -> int:
+    """Do the work with each of the jobs and say what came of it; 0, or 2 if any failed.
+
+    One that fails with an expected error does not stop the others.
+    """
+    failed = 0
+    for job in jobs:
+        try:
+            files, notes = work(job)
+        except EXPECTED as error:
+            console.warn(str(error))
+            failed += 1
+            continue
+        console.say(f"{job.source}: {', '.join(map(str, files))}")
+        for note in notes:
+            console.say(f"  {note}")
+    if failed and len(jobs) > 1:
+        console.warn(f"{failed} of {len(jobs)} inputs failed")
+    return 2 if failed else 0
 
 
 @dataclass(frozen=True)
@@ -95,8 +128,8 @@ def predict_job(
     box: np.ndarray | None = None,
     wanted: Wanted = Wanted(),
     watch: Watch = lambda seen, count: seen,
-) -> list[Path]:
-    """Predict one job into the folder `out`; the files written.
+) -> Done:
+    """Predict one job into the folder `out`.
 
     model: the name of the weights, for the header. Nothing appears unless the whole job went well,
     and a folder that was made for it goes again. Raises ValueError or OSError, naming the source.
@@ -130,7 +163,8 @@ def predict_job(
                     _draw(seen, drawing, source.fps, stack)
                 else:
                     deque(seen, maxlen=0)
-        return [table, *([drawing] if wanted.drawing else []), *_tables(table, drawing, wanted)]
+        drawn = [drawing] if wanted.drawing else []
+        return Done([table, *drawn, *_tables(table, drawing, wanted)])
     except (ValueError, OSError) as error:
         if str(job.source) in str(error):
             raise

@@ -1,4 +1,4 @@
-"""`poseact lift`: 2D joints from another program to 3D poses in our own form.
+"""2D joints from another program to 3D poses in our own form.
 
 The rules for joints that a file lacks (in its layout, or in some frames) are ours and the same for
 every form; what they invented has score 0 in the output and is counted in `Lifted`.
@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from poseact.core.geometry import box_around
 from poseact.core.layouts import DERIVED, H36M17, Layout
 from poseact.core.types import NO_TRACK, Keypoints, Person, Result
+from poseact.inference.jobs import Done, Job
 from poseact.inference.tracking import identify
 from poseact.models.lifter import Combine, Lifter, lift_with_mirror
 from poseact.models.weights import load_lifter
@@ -245,8 +246,8 @@ def _lift(
 # ----------------------------------------------------------------------------------------- files
 
 
-def lift_file(
-    source: Path,
+def lift_job(
+    job: Job,
     out: Path,
     *,
     weights: str = "lifter",
@@ -257,13 +258,13 @@ def lift_file(
     combine: Combine = "mean",
     flip: bool = False,
     html: bool = False,
-) -> tuple[list[Path], list[str]]:
-    """Read, lift and write `out` (JSON lines) and, if `html`, a page beside it; files and notes.
+) -> Done:
+    """Lift one file of keypoints: `out` (JSON lines) and, if `html`, a page beside it.
 
     weights: a shipped name or a file. size: (width, height) px of the pictures and fps, for files
-    that say neither. ValueError or
-    OSError, naming the file; nothing half-written stays.
+    that say neither. ValueError or OSError, naming the file; nothing half-written stays.
     """
+    source = Path(str(job.source))
     if out.suffix != ".jsonl":
         raise ValueError(f"{out}: the results are JSON lines; give a name that ends in .jsonl")
     if out.exists() and out.samefile(source):
@@ -297,4 +298,4 @@ def lift_file(
         page = out.with_suffix(".html")
         write_html(page, header, lifted.results)
         files.append(page)
-    return files, lifted.notes(keypoints.layout)
+    return Done(files, lifted.notes(keypoints.layout))
