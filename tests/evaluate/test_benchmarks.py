@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,14 @@ def mpii_oracle(records: Sequence[Record], by: Mapping[str, float]) -> Oracle:
     """Wrong about the first person by so many px."""
     wrong = [by, {}, {}]
     return Oracle({i: uv(moved(r.xy[0], MPII16, wrong[i])) for i, r in enumerate(records)})
+
+
+def test_the_table_says_what_the_protocols_take() -> None:
+    for known in benchmarks.PROTOCOLS.values():
+        for benchmark in known.values():
+            takes = signature(benchmark.score).parameters
+            assert benchmark.how == (takes["how"].default if "how" in takes else None)
+            assert set(benchmark.others) == {"views", "root_depth", "out"} & takes.keys()
 
 
 def test_pckh_counts_the_official_joints_of_people_with_a_head() -> None:

@@ -24,15 +24,15 @@ from poseact.inference.procedures import RELEASED, Actions, ClipProtocol, multi_
 from poseact.models.original import zoo
 from poseact.models.weights import Card
 
-_PENN = ClipProtocol(step=6)
-_NTU = ClipProtocol(step=8)
-_EVERY_FRAME = ClipProtocol()
-_PENN_RELEASED = replace(RELEASED, step=6)
-_NTU_RELEASED = replace(RELEASED, step=4)
+PENN = ClipProtocol(step=6)
+NTU = ClipProtocol(step=8)
+EVERY_FRAME = ClipProtocol()
+PENN_RELEASED = replace(RELEASED, step=6)
+NTU_RELEASED = replace(RELEASED, step=4)
 
 
 def penn_single_clip(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _PENN
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = PENN
 ) -> Scores:
     """Accuracy on Penn Action by the one clip in the middle, every 6th frame (TPAMI 2020, 4.1.1).
 
@@ -42,7 +42,7 @@ def penn_single_clip(
 
 
 def penn_multi_clip(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _PENN
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = PENN
 ) -> Scores:
     """Accuracy on Penn Action by the mean of clips T/2 apart (TPAMI 2020, 4.1.1).
 
@@ -56,7 +56,7 @@ def penn_released(
     card: Card,
     records: Sequence[Record],
     *,
-    how: ClipProtocol = _PENN_RELEASED,
+    how: ClipProtocol = PENN_RELEASED,
 ) -> Scores:
     """As the released code of TPAMI 2020 scores Penn Action, its fault included.
 
@@ -75,7 +75,7 @@ def penn_released(
 
 
 def ntu_single_clip(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _NTU
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = NTU
 ) -> Scores:
     """Accuracy on NTU RGB+D by the one clip in the middle, every 8th frame (TPAMI 2020, 4.1.1).
 
@@ -86,7 +86,7 @@ def ntu_single_clip(
 
 
 def ntu_multi_clip(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _NTU
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = NTU
 ) -> Scores:
     """Accuracy on NTU RGB+D by the mean of clips T/2 apart; the rest as `ntu_single_clip`."""
     return top1(model, card, records, labels=_ntu_names(card), predict=multi_clip, how=how)
@@ -97,7 +97,7 @@ def ntu_released(
     card: Card,
     records: Sequence[Record],
     *,
-    how: ClipProtocol = _NTU_RELEASED,
+    how: ClipProtocol = NTU_RELEASED,
 ) -> Scores:
     """As the released code scores NTU RGB+D; see `penn_released`.
 
@@ -115,7 +115,7 @@ def ntu_released(
 
 
 def jhmdb_single_clip(
-    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = _EVERY_FRAME
+    model: nn.Module, card: Card, records: Sequence[Record], *, how: ClipProtocol = EVERY_FRAME
 ) -> Scores:
     """Accuracy on JHMDB (Jhuang et al., ICCV 2013) by the one clip in the middle, every frame.
 
@@ -130,7 +130,7 @@ def folder_single_clip(
     records: Sequence[Record],
     *,
     labels: Sequence[str],
-    how: ClipProtocol = _EVERY_FRAME,
+    how: ClipProtocol = EVERY_FRAME,
 ) -> Scores:
     """Accuracy on one's own clips by the one in the middle of each. labels: `folder.classes`."""
     return top1(model, card, records, labels=labels, predict=single_clip, how=how)

@@ -9,7 +9,6 @@ says so. `PROTOCOLS` names the functions, `run` is what `poseact eval` calls.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from poseact.core.console import SILENT, Console
 from poseact.core.layouts import PA17, PA20, layout_named
 from poseact.core.types import Record
 from poseact.data.sets import deephar, folder
+from poseact.evaluate import actions, poses_3d
 from poseact.evaluate.actions import (
     folder_single_clip,
     jhmdb_single_clip,
@@ -80,18 +80,24 @@ CROPS = {"warp": straight_crop, "original": deephar.crop}
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A protocol on a data set. split: the part it is for. reader: options of the set's `load`."""
+    """A protocol on a data set.
+
+    how: the crops or clips that `score` takes by default, if it takes any; others: what else it
+    takes beside network, card and records. split: the part it is for. reader: options of the set's
+    `load`.
+    """
 
     score: Callable[..., Scores | Report]
+    how: Crops | ClipProtocol | None
     split: str = "test"
     reader: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[str, ...]:
         """The options of the network's crops or clips that may be set."""
-        takes = inspect.signature(self.score).parameters
-        how = [f.name for f in fields(takes["how"].default)] if "how" in takes else []
-        return (*how, *(name for name in ("views", "root_depth", "out") if name in takes))
+        how = () if self.how is None else tuple(f.name for f in fields(self.how))
+        return (*how, *self.others)
 
     def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options as keyword arguments of `score`; ValueError for one that it has not."""
@@ -100,13 +106,12 @@ class Benchmark:
             raise ValueError(
                 f"this protocol has no option {strange[0]!r}; it has {', '.join(self.options)}"
             )
-        takes = inspect.signature(self.score).parameters
-        plain = {name: value for name, value in options.items() if name in takes}
-        if "how" not in takes:
+        plain = {name: value for name, value in options.items() if name in self.others}
+        if self.how is None:
             return plain
         named = {"views": VIEWS, "crop": CROPS}
         inner = {n: named.get(n, {}).get(v, v) for n, v in options.items() if n not in plain}
-        return {**plain, "how": replace(takes["how"].default, **inner)}
+        return {**plain, "how": replace(self.how, **inner)}
 
 
 def _ntu() -> dict[str, Benchmark]:
@@ -117,37 +122,54 @@ def _ntu() -> dict[str, Benchmark]:
         "cross-setup-120": {"protocol": "cross_setup", "classes": 120},
     }
     return {
-        **{name: Benchmark(ntu_single_clip, reader=split) for name, split in protocols.items()},
         **{
-            f"{name}-multi-clip": Benchmark(ntu_multi_clip, reader=split)
+            name: Benchmark(ntu_single_clip, actions.NTU, reader=split)
+            for name, split in protocols.items()
+        },
+        **{
+            f"{name}-multi-clip": Benchmark(ntu_multi_clip, actions.NTU, reader=split)
             for name, split in protocols.items()
         },
         "cross-subject-released": Benchmark(
-            ntu_released, reader={**protocols["cross-subject"], "step": 2}
+            ntu_released,
+            actions.NTU_RELEASED,
+            reader={**protocols["cross-subject"], "step": 2},
         ),
     }
 
 
+_COMMON = Benchmark(evaluate, None, others=("views",))
+_ROOT = ("root_depth",)
+
 PROTOCOLS: dict[str, dict[str, Benchmark]] = {
-    "people": {"common": Benchmark(evaluate)},
-    "lspet": {"common": Benchmark(evaluate, "val"), "pck": Benchmark(pck_torso, "val")},
-    "mpii": {
-        "pckh": Benchmark(mpii_pckh, "val"),
-        "pckh-in-crop": Benchmark(mpii_pckh_in_crop, "val"),
+    "people": {"common": _COMMON},
+    "lspet": {
+        "common": replace(_COMMON, split="val"),
+        "pck": Benchmark(pck_torso, Crops(), "val"),
     },
-    "coco": {"oks-ap": Benchmark(coco_oks_ap, "val")},
-    "h36m": {"p1": Benchmark(h36m_p1), "p2": Benchmark(h36m_p2)},
-    "mpi_inf_3dhp": {"pck3d": Benchmark(mpi_inf_3dhp_pck3d)},
+    "mpii": {
+        "pckh": Benchmark(mpii_pckh, Crops(), "val"),
+        "pckh-in-crop": Benchmark(mpii_pckh_in_crop, Crops(), "val"),
+    },
+    "coco": {"oks-ap": Benchmark(coco_oks_ap, Crops(), "val", others=("out",))},
+    "h36m": {
+        "p1": Benchmark(h36m_p1, poses_3d.ONE_IN_64, others=_ROOT),
+        "p2": Benchmark(h36m_p2, poses_3d.ONE_IN_64, others=_ROOT),
+    },
+    "mpi_inf_3dhp": {"pck3d": Benchmark(mpi_inf_3dhp_pck3d, poses_3d.EVERY_FRAME, others=_ROOT)},
     "penn": {
-        "single-clip": Benchmark(penn_single_clip),
-        "multi-clip": Benchmark(penn_multi_clip),
-        "released": Benchmark(penn_released),
-        "pck-torso": Benchmark(pck_torso),
+        "single-clip": Benchmark(penn_single_clip, actions.PENN),
+        "multi-clip": Benchmark(penn_multi_clip, actions.PENN),
+        "released": Benchmark(penn_released, actions.PENN_RELEASED),
+        "pck-torso": Benchmark(pck_torso, Crops()),
     },
     "ntu": _ntu(),
-    "jhmdb": {"pck": Benchmark(jhmdb_pck), "single-clip": Benchmark(jhmdb_single_clip)},
-    "folder": {"single-clip": Benchmark(folder_single_clip)},
-    "packed": {"common": Benchmark(evaluate)},
+    "jhmdb": {
+        "pck": Benchmark(jhmdb_pck, Crops()),
+        "single-clip": Benchmark(jhmdb_single_clip, actions.EVERY_FRAME),
+    },
+    "folder": {"single-clip": Benchmark(folder_single_clip, actions.EVERY_FRAME)},
+    "packed": {"common": _COMMON},
 }
 """Kind of data -> name of a protocol -> what is scored. The first one is the kind's default."""
 

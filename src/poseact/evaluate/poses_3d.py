@@ -26,8 +26,8 @@ ASSUMED = {
 }
 """Where the distance of the root comes from; a picture alone does not tell it."""
 
-_ONE_IN_64 = Crops(step=64)
-_EVERY_FRAME = Crops()
+ONE_IN_64 = Crops(step=64)
+EVERY_FRAME = Crops()
 _UNCOUNTED_3DHP = ("pelvis", "spine", "neck")  # of PA17; its toolkit calls our neck "head"
 
 
@@ -37,7 +37,7 @@ def h36m_p1(
     records: Sequence[Record],
     *,
     root_depth: RootDepth = "given",
-    how: Crops = _ONE_IN_64,
+    how: Crops = ONE_IN_64,
 ) -> Scores:
     """MPJPE of Human3.6M, roots aligned, mm (Ionescu et al., TPAMI 2014): protocol 1.
 
@@ -61,7 +61,7 @@ def h36m_p2(
     records: Sequence[Record],
     *,
     root_depth: RootDepth = "given",
-    how: Crops = _ONE_IN_64,
+    how: Crops = ONE_IN_64,
 ) -> Scores:
     """MPJPE after a similarity per pose, mm (Martinez et al., ICCV 2017): protocol 2.
 
@@ -82,7 +82,7 @@ def mpi_inf_3dhp_pck3d(
     records: Sequence[Record],
     *,
     root_depth: RootDepth = "given",
-    how: Crops = _EVERY_FRAME,
+    how: Crops = EVERY_FRAME,
 ) -> Scores:
     """3D PCK at 150 mm and AUC (0 to 150 mm) of 14 joints, MPJPE of 17 (Mehta et al., 3DV 2017).
 
