@@ -3,11 +3,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from poseact.inference.finder import find, windows
+from poseact.inference.finder import anchors, find
 
 
 @dataclass(frozen=True)
-class Glance:
+class Pose:
     xy: np.ndarray
     score: np.ndarray
     box: np.ndarray
@@ -16,29 +16,29 @@ class Glance:
 STICK = np.array([[0.5, 0.05], [0.2, 0.4], [0.8, 0.4], [0.35, 0.95], [0.65, 0.95]])
 
 
-def eye(people: list[tuple[np.ndarray, float]]):
-    """Sees a person whose box lies inside the look; else dreams one up that fills the look."""
+def network(people: list[tuple[np.ndarray, float]]):
+    """A network that predicts a person inside the crop, else a false one that fills the crop."""
 
-    def look(boxes: np.ndarray) -> list[Glance]:
-        glances = []
+    def predict(boxes: np.ndarray) -> list[Pose]:
+        poses = []
         for box in boxes:
             side = (box[2:] - box[:2]).max()
             middle = (box[:2] + box[2:]) / 2
-            dream = middle + (STICK - 0.5) * 0.7 * side
-            best = Glance(dream, np.full(5, 0.78), box)
+            false = middle + (STICK - 0.5) * 0.7 * side
+            best = Pose(false, np.full(5, 0.78), box)
             for person, score in people:
                 size = person[2:] - person[:2]
                 held = (np.abs((person[:2] + person[2:]) / 2 - middle) < 0.45 * side).all()
                 if held and 0.3 * side < size.max() < 1.3 * side:
-                    best = Glance(person[:2] + STICK * size, np.full(5, score), box)
-            glances.append(best)
-        return glances
+                    best = Pose(person[:2] + STICK * size, np.full(5, score), box)
+            poses.append(best)
+        return poses
 
-    return look
+    return predict
 
 
-def test_windows_cover_the_frame() -> None:
-    boxes = windows((640, 360))
+def test_anchors_cover_the_frame() -> None:
+    boxes = anchors((640, 360))
     np.testing.assert_allclose(boxes[0], [0, -140, 640, 500])
     sides = boxes[:, 2] - boxes[:, 0]
     assert set(np.round(sides, 3)) == {640, 360, 216, 129.6}
@@ -48,21 +48,21 @@ def test_windows_cover_the_frame() -> None:
         np.testing.assert_allclose(grid[:, 2:].max(0), [640, 360])
         starts = np.unique(np.round(grid[:, 0], 6))
         assert (np.diff(starts) <= 0.4 * side + 1e-6).all()
-    assert len(windows((60, 60))) == 2
+    assert len(anchors((60, 60))) == 2
 
 
 @pytest.mark.parametrize("at", [(20.0, 30.0), (300.0, 150.0), (560.0, 200.0)])
 @pytest.mark.parametrize("height", [70.0, 140.0])
-def test_a_real_person_is_preferred_to_larger_dreams(
+def test_a_real_person_is_preferred_to_larger_false_ones(
     at: tuple[float, float], height: float
 ) -> None:
-    """The eye is about as sure of what it dreams up, and larger; but dreams move with the look."""
+    """False poses are about as confident, and larger; but they move with the crop."""
     person = np.array([*at, at[0] + height / 2, at[1] + height])
-    found = find(eye([(person, 0.8)]), (640, 360), margin=1.25)
+    found = find(network([(person, 0.8)]), (640, 360), margin=1.25)
     np.testing.assert_allclose(found.xy, person[:2] + STICK * (person[2:] - person[:2]))
 
 
 def test_of_two_people_the_larger_is_found() -> None:
     small, large = np.array([50.0, 50, 90, 130]), np.array([400.0, 100, 500, 300])
-    found = find(eye([(small, 0.8), (large, 0.8)]), (640, 360), margin=1.25)
+    found = find(network([(small, 0.8), (large, 0.8)]), (640, 360), margin=1.25)
     assert found.xy[:, 0].min() > 400

@@ -1,9 +1,9 @@
 """Finding a person in a whole frame with the pose network itself; there is no detector.
 
-The papers look at the whole frame once. A person who is small in it is not seen that way, and a
-network that was only ever shown people sees one everywhere. So windows of several sizes are looked
-at, the promising ones are looked at closer, and then once more from a little aside: joints of a
-real person stay where they are in the picture, imagined ones move along with the window.
+The papers crop the whole frame once. A person who is small in it is missed that way, and a network
+that was only trained on people predicts one everywhere. So anchors of several sizes are cropped,
+the confident poses give proposals, and each proposal is refined and then cropped again with a
+little shift: the joints of a real person stay in place, those of a false one move with the crop.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from poseact.core.geometry import iou, square
 from poseact.inference.tracking import pose_box
 
 SCALES = (1.0, 0.6, 0.36)
-"""Sides of the windows, in shorter sides of the frame."""
+"""Sides of the anchors, in shorter sides of the frame."""
 STEP = 0.4
-"""From one window to the next, in their sides."""
+"""From one anchor to the next, in their sides."""
 SMALLEST_PX = 48
-"""Smaller windows hold no more than a blur."""
+"""Smaller anchors hold no more than a blur."""
 KEPT = 8
-"""So many candidates are looked at closer."""
-ASIDE = ((0.12, 0.12, 1.0), (-0.12, -0.12, 1.0), (0.0, 0.0, 1.25))
-"""Shift x and y, in sides of the box, and scale of the looks from aside."""
+"""So many proposals are refined."""
+JITTER = ((0.12, 0.12, 1.0), (-0.12, -0.12, 1.0), (0.0, 0.0, 1.25))
+"""Shift x and y, in sides of the box, and scale of the crops that test a proposal."""
 BATCH = 32
 
 
-class Seen(Protocol):
-    """What a look at a box must tell: joints (J, 2) px, their scores (J,), the box (4,) px."""
+class Predicted(Protocol):
+    """A pose in a box: joints (J, 2) px, their scores (J,), the box (4,) px."""
 
     @property
     def xy(self) -> np.ndarray: ...
@@ -40,11 +40,11 @@ class Seen(Protocol):
     def box(self) -> np.ndarray: ...
 
 
-S = TypeVar("S", bound=Seen)
+S = TypeVar("S", bound=Predicted)
 
 
-def windows(size: tuple[int, int]) -> np.ndarray:
-    """Squares (N, 4) px to look for somebody in, in a frame of (width, height) px.
+def anchors(size: tuple[int, int]) -> np.ndarray:
+    """Squares (N, 4) px in which a person may be, in a frame of (width, height) px.
 
     First the square on the whole frame, as in the papers, then grids of smaller ones.
     """
@@ -60,31 +60,33 @@ def windows(size: tuple[int, int]) -> np.ndarray:
 
 
 def _starts(length: float, side: float) -> np.ndarray:
-    room = length - side
-    return np.linspace(0, room, int(np.ceil(room / (STEP * side))) + 1) if room > 0 else np.zeros(1)
+    last = length - side
+    return np.linspace(0, last, int(np.ceil(last / (STEP * side))) + 1) if last > 0 else np.zeros(1)
 
 
-def find(look: Callable[[np.ndarray], Sequence[S]], size: tuple[int, int], *, margin: float) -> S:
-    """The best look at a person in a frame of (width, height) px.
+def find(
+    predict: Callable[[np.ndarray], Sequence[S]], size: tuple[int, int], *, margin: float
+) -> S:
+    """The best pose of a person in a frame of (width, height) px.
 
-    look: runs the network on boxes (N, 4) px; its crops are larger than the boxes by `margin`.
+    predict: runs the network on boxes (N, 4) px; its crops are larger than the boxes by `margin`.
     """
-    boxes = square(windows(size), margin=1 / margin)  # so that the crops are the windows
-    seen = [s for i in range(0, len(boxes), BATCH) for s in look(boxes[i : i + BATCH])]
-    candidates = _apart(seen, size)
+    boxes = square(anchors(size), margin=1 / margin)  # so that the crops are the anchors
+    found = [s for i in range(0, len(boxes), BATCH) for s in predict(boxes[i : i + BATCH])]
+    proposals = _suppressed(found, size)
     for _ in range(2):
-        candidates = np.stack([pose_box(s.xy, s.score, size) for s in look(candidates)])
-    closer = look(candidates)
-    trust = [float(s.score.mean()) for s in closer] - 2 * _wandering(look, closer)
-    # Of two that are equally sure the larger one is whom the picture is about.
-    sides = (candidates[:, 2:] - candidates[:, :2]).max(-1)
-    return closer[int(np.argmax(trust + 0.15 * np.log2(sides / min(size))))]
+        proposals = np.stack([pose_box(s.xy, s.score, size) for s in predict(proposals)])
+    refined = predict(proposals)
+    trust = [float(s.score.mean()) for s in refined] - 2 * _displacement(predict, refined)
+    # Of two that are equally confident the larger one is whom the picture is about.
+    sides = (proposals[:, 2:] - proposals[:, :2]).max(-1)
+    return refined[int(np.argmax(trust + 0.15 * np.log2(sides / min(size))))]
 
 
-def _apart(seen: Sequence[Seen], size: tuple[int, int]) -> np.ndarray:
-    """Boxes (n, 4) of the most confident poses that do not show the same place."""
+def _suppressed(found: Sequence[Predicted], size: tuple[int, int]) -> np.ndarray:
+    """Boxes (n, 4) of the most confident poses after non-maximum suppression."""
     kept: list[np.ndarray] = []
-    for s in sorted(seen, key=lambda s: -float(s.score.mean())):
+    for s in sorted(found, key=lambda s: -float(s.score.mean())):
         box = pose_box(s.xy, s.score, size)
         if all(iou(box, other) < 0.5 for other in kept):
             kept.append(box)
@@ -93,14 +95,16 @@ def _apart(seen: Sequence[Seen], size: tuple[int, int]) -> np.ndarray:
     return np.stack(kept)
 
 
-def _wandering(look: Callable[[np.ndarray], Sequence[Seen]], seen: Sequence[Seen]) -> np.ndarray:
-    """How far joints move when the same place is looked at from aside, in sides of the box (n,)."""
-    boxes = np.stack([s.box for s in seen])
+def _displacement(
+    predict: Callable[[np.ndarray], Sequence[Predicted]], refined: Sequence[Predicted]
+) -> np.ndarray:
+    """How far joints move when the crop is shifted and scaled, in sides of the box (n,)."""
+    boxes = np.stack([s.box for s in refined])
     side = (boxes[:, 2:] - boxes[:, :2]).max(-1, keepdims=True)
     moved = []
-    for x, y, scale in ASIDE:
+    for x, y, scale in JITTER:
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + np.array([x, y]) * side
         half = (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
-        again = look(np.concatenate([centre - half, centre + half], -1))
-        moved.append([np.linalg.norm(a.xy - s.xy, axis=-1).mean() for a, s in zip(again, seen)])
+        again = predict(np.concatenate([centre - half, centre + half], -1))
+        moved.append([np.linalg.norm(a.xy - s.xy, axis=-1).mean() for a, s in zip(again, refined)])
     return np.mean(moved, 0) / side[:, 0]

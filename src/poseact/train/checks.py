@@ -60,8 +60,8 @@ def score_records(
 ) -> dict[str, float]:
     """Every score that `evaluate` knows for these records, of the last block.
 
-    Process `rank` of `world` looks at records rank, rank + world, ...; what it says of each frame
-    is gathered, so the scores are those of one process.
+    Process `rank` of `world` scores records rank, rank + world, ...; its predictions of each frame
+    are gathered, so the scores are those of one process.
     """
     rank, world = fabric.global_rank, fabric.world_size
     mine = records[rank::world]

@@ -22,7 +22,7 @@ AUGMENTS = {
     "paper": augment.PAPER,
     "strong": augment.STRONG,
     "acrobats": replace(augment.STRONG, upside_down=0.35),
-    # what a search for people looks into: about a person, and anywhere in a picture
+    # the crops of a search for people: around a person, and anywhere in a picture
     "windows": augment.Augment(angle_deg=10, scale=(0.7, 2.5), shift=0.8),
     "parts": augment.Augment(angle_deg=10, scale=(0.25, 0.9), shift=0.4),
     # CVPR 2018, appendix B: 45 degrees, 0.7 to 1.3, 40 px of a 256 px crop, mirrored
@@ -194,7 +194,7 @@ class Config:
     processes that train together on each of `nodes` machines (data-parallel); a batch is the same
     whatever their number, each takes its share. sync_batchnorm: batch normalisation sees the shares
     of all processes (GPUs only). deterministic: only algorithms that give the same numbers every
-    time, slower on GPUs. augment_on: who turns, cuts and colours the pictures, the loader's workers
+    time, slower on GPUs. augment_on: who rotates, crops and colours pictures, the loader's workers
     or the device that trains (geometry, gamma, brightness, contrast, saturation and mirroring).
     strategy: with "fsdp" each of several processes keeps only its part of the weights, of their
     moving average and of the optimiser's state; "auto" is all of it in every process.

@@ -1,4 +1,4 @@
-"""A run rehearsed: its data opened, one batch looked at, one step made in every stage."""
+"""A run rehearsed: its data opened, one batch made, one step taken in every stage."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Objective(nn.Module):
         progress: float,
         whole: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Named losses and `total`. Stills and clips go through the network as one heap."""
+        """Named losses and `total`. Stills and clips pass the network as one batch of frames."""
         own = self.counts(batch, stage)
         whole = own if whole is None else whole
         if isinstance(batch, Clues):
