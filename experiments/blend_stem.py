@@ -1,6 +1,6 @@
 """Between what a stem was and what it has become: weights that are a mean of both.
 
-    python experiments/blend_stem.py RUN/weights.safetensors STEM.npz OUT.safetensors 0.4 2.0
+    python -m experiments.blend_stem RUN/weights.safetensors STEM.npz OUT.safetensors 0.4 2.0
 
 A network that was fine-tuned on little data keeps more of what its stem knew if the stem goes part
 of the way back (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). The first

@@ -1,6 +1,6 @@
 """Where the person is in the real clips: boxes for `data.sets.clips`, found by a pose network.
 
-    python experiments/clip_boxes.py WEIGHTS $POSEACT_SHARED/data/clips runs/clip_boxes.csv
+    python -m experiments.clip_boxes WEIGHTS $POSEACT_SHARED/data/clips runs/clip_boxes.csv
 
 In the middle frame of a clip the surest of five crops is taken; from there the box follows the
 pose, forwards and backwards. Clips in which no crop is sure enough are left out, and named.

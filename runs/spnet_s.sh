@@ -11,10 +11,10 @@ export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=50
 out=${1:-runs/out/spnet_s}
 pose=runs/out/spnet_s_pose.safetensors
 poseact train spnet_s -o "$out/pose" --resume
-python experiments/blend_stem.py "$out/pose/weights.safetensors" \
+python -m experiments.blend_stem "$out/pose/weights.safetensors" \
   "$POSEACT_SHARED/data/pretrained/movenet_lightning.npz" "$pose" 0.4 2.0
 [ -f runs/clip_boxes.csv ] || # where the person is in the real clips
-  python experiments/clip_boxes.py "$pose" "$POSEACT_SHARED/data/clips" runs/clip_boxes.csv
+  python -m experiments.clip_boxes "$pose" "$POSEACT_SHARED/data/clips" runs/clip_boxes.csv
 poseact train spnet_s_actions -o "$out/actions" --resume
 python - "$out" <<'PYTHON'
 import sys

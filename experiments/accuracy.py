@@ -1,7 +1,7 @@
 """Accuracy of weights files on photos they were not trained on, side by side.
 
-    POSEACT_SHARED=... python benchmarks/accuracy.py spnet-s spnet-light
-    POSEACT_SHARED=... python benchmarks/accuracy.py RUN/weights.safetensors --alpha 1 --blocks
+    POSEACT_SHARED=... python -m experiments.accuracy spnet-s spnet-light
+    POSEACT_SHARED=... python -m experiments.accuracy RUN/weights.safetensors --alpha 1 --blocks
 
 Twelve limb joints within 0.2 of the torso (PCK@0.2), each person in the square on the own box times
 the margin of the weights; 95 % intervals by bootstrap over people. `lspet` is the 500 validation
