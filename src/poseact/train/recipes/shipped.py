@@ -120,7 +120,7 @@ def spnet_s() -> Config:
 
 
 def spnet_s_actions() -> Config:
-    """Its action heads, on clues of the frozen pose part (`python -m experiments.blend_stem` makes it)."""
+    """Its action heads, on clues of the frozen pose part, which `experiments.blend_stem` makes."""
     return _acting(spnet_s())
 
 
@@ -199,7 +199,7 @@ def _acting(pose: Config) -> Config:
     """Action heads for a network of poses: rendered clips, rendered poses of no action, real clips.
 
     A real clip comes four times, each time cropped and coloured otherwise. `runs/clip_boxes.csv`
-    says where the people in them are (`python -m experiments.clip_boxes`).
+    says where the people in them are (`experiments.clip_boxes`).
     """
     people = PeopleConfig(
         frames=8,
