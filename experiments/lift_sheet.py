@@ -1,4 +1,4 @@
-"""A sheet of held-out motion capture to look at: 2D joints, the true 3D pose, the lifted one.
+"""A contact sheet of held-out motion capture: 2D joints, the true 3D pose, the lifted one.
 
 python -m experiments.lift_sheet --root DIR -o sheet.png [--weights lifter]
 """

@@ -190,7 +190,7 @@ def test_the_first_box_holds_the_poses_of_first_middle_and_last_frame(tiny_card:
     """Only confident joints count. The released code took y for the confidence, and so would have
     counted the dim joint at the bottom."""
     card = replace(tiny_card, size=(96, 96))
-    reds = {0: (40, 40), 4: (120, 40), 7: (90, 30), 1: (190, 10)}  # that of 1 is not looked at
+    reds = {0: (40, 40), 4: (120, 40), 7: (90, 30), 1: (190, 10)}  # that of 1 does not count
     clip = [
         painted(red=reds.get(t, (60, 40)), green=(80, 80 + t), blue=(180, 150)) for t in range(8)
     ]

@@ -114,7 +114,7 @@ def test_a_metric_that_the_labels_do_not_tell_is_refused(
     ]
 
 
-# ------------------------------------------------------------------------------- starting
+# ------------------------------------------------------------------------------- first network
 
 
 def test_pose_weights_start_a_network_with_actions(

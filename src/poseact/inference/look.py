@@ -159,7 +159,7 @@ class CropNetwork:
         return find(lambda boxes: self.look(rgb, boxes), size, margin=self.card.margin)
 
     def person(self, look: Look, rgb: np.ndarray, *, track: int) -> Person:
-        """The person in a look at the frame `rgb`; xyz is None for a network without depth."""
+        """The person in one crop of the frame `rgb`; xyz is None for a network without depth."""
         xyz = None
         if look.uvd.shape[-1] == 3:
             height, width = rgb.shape[:2]

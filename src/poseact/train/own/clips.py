@@ -1,6 +1,6 @@
 """One's own clips: which are learnt from, which are held out, and where the person is in them.
 
-The boxes of a run are a CSV file in the form that `data.folder` reads, to look at and to correct.
+The boxes of a run are a CSV file in the form that `data.folder` reads, to be checked and corrected.
 """
 
 from __future__ import annotations
