@@ -20,7 +20,8 @@ from poseact.media.pictures import write_image
 from poseact.models.lifter import Lifter
 from poseact.models.weights import load_lifter
 from poseact.people.retarget import MocapClip, load_mocap
-from poseact.results.drawing import contact_sheet, draw_people, view_3d
+from poseact.results.drawing import draw_people
+from poseact.results.panels import contact_sheet, view_3d
 from poseact.skeletons.gaps import (
     MOCAP_FILES,
     Detector,

@@ -37,7 +37,7 @@ STRANGERS = ("data", "models")
 ORDER: dict[str, str] = {
     "core": "layouts types geometry camera files console",
     "media": "pictures live video inputs",
-    "results": "drawing plot jsonl formats",
+    "results": "drawing panels plot jsonl table page formats",
     "models": """
         layers pretrained stems frames spnet multitask_actions multitask
         lifter enas enas_controller densenet temporal weights shipped_models

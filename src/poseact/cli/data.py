@@ -37,7 +37,7 @@ class Show:
             raise ValueError(f"--count is a number of samples, 1 or more, got {self.count}")
         from poseact import data
         from poseact.media.pictures import write_image
-        from poseact.results.drawing import contact_sheet
+        from poseact.results.panels import contact_sheet
 
         records = data.load(
             self.kind, self.root, split=self.split, clips=self.count, console=Terminal()

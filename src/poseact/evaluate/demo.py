@@ -23,8 +23,8 @@ from poseact.media.video import VideoReader, VideoWriter
 from poseact.people import PeopleConfig, RenderedClip, render_motion
 from poseact.people.motions import ACTIONS, perform_sequence
 from poseact.people.scene import sample_body
-from poseact.results.drawing import contact_sheet
 from poseact.results.jsonl import read_jsonl
+from poseact.results.panels import contact_sheet
 
 FPS = 24.0
 SIZE = (360, 480)

@@ -25,9 +25,11 @@ from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream
 from poseact.media.pictures import Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
-from poseact.results.drawing import annotate
 from poseact.results.formats import write_coco, write_openpose, write_trc
-from poseact.results.jsonl import ResultsWriter, read_jsonl, write_csv, write_html
+from poseact.results.jsonl import ResultsWriter, read_jsonl
+from poseact.results.page import write_html
+from poseact.results.panels import annotate
+from poseact.results.table import write_csv
 
 Seen = Iterator[tuple[Frame, Result]]
 Watch = Callable[[Seen, "int | None"], Iterable[tuple[Frame, Result]]]

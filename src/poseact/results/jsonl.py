@@ -1,28 +1,23 @@
-"""Result files: JSON lines (a header, then a line a frame), CSV and a self-contained HTML page.
+"""Result files of our own: JSON lines, a header and then a line a frame.
 
-Units are in the header and in the column names. Unknown numbers are null in JSON, empty in CSV.
+Units are in the header. Unknown numbers are null.
 """
 
 from __future__ import annotations
 
-import base64
-import csv
-import html
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from poseact.core.files import Unfinished, whole_file, write_text
+from poseact.core.files import Unfinished
 from poseact.core.layouts import LAYOUTS, Layout
 from poseact.core.types import Person, Result
 
 SCHEMA = "poseact/1"
-_PAGE = Path(__file__).with_name("report.html")
 UNITS = {
     "xy": "px of the upright frame, x right, y down, (0, 0) is the corner of the first pixel",
     "xyz": "mm, root-relative, camera axes: x right, y down, z forward",
@@ -30,10 +25,6 @@ UNITS = {
     "score": "0..1",
     "action": "probability per label, for the window that ends at this frame",
 }
-CSV_COLUMNS = (
-    *("frame", "time_s", "track", "joint", "x_px", "y_px", "score", "x_mm", "y_mm", "z_mm"),
-    *("action", "action_probability"),
-)
 
 
 @dataclass(frozen=True)
@@ -46,9 +37,6 @@ class Header:
     model: str = ""
     fps: float | None = None
     size: tuple[int, int] | None = None
-
-
-# -------------------------------------------------------------------------------------- JSON lines
 
 
 class ResultsWriter:
@@ -76,11 +64,11 @@ class ResultsWriter:
         self.header = Header(layout, tuple(labels), source, model, fps, size)
         self._output = Unfinished(self.path)
         self._file = self._output.part.open("w", encoding="utf-8", newline="\n")
-        self._line(_header_json(self.header))
+        self._line(header_json(self.header))
 
     def write(self, result: Result) -> None:
         """Append a frame. ValueError if its layout, labels or shapes are not the header's."""
-        self._line(_result_json(result, self.header))
+        self._line(result_json(result, self.header))
 
     def _line(self, value: dict[str, Any]) -> None:
         self._file.write(json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")
@@ -129,7 +117,8 @@ def read_jsonl(path: str | Path) -> tuple[Header, list[Result]]:
     return header, results
 
 
-def _header_json(header: Header) -> dict[str, Any]:
+def header_json(header: Header) -> dict[str, Any]:
+    """The first line of a file, as JSON knows it."""
     return {
         "schema": SCHEMA,
         "layout": header.layout.name,
@@ -161,7 +150,8 @@ def _read_header(value: dict[str, Any]) -> Header:
     )
 
 
-def _result_json(result: Result, header: Header) -> dict[str, Any]:
+def result_json(result: Result, header: Header) -> dict[str, Any]:
+    """A frame's line; ValueError if its layout, labels or shapes are not the header's."""
     if result.people and result.labels and result.labels != header.labels:
         raise ValueError(f"frame {result.index} has labels {result.labels}, not {header.labels}")
     people = [_person_json(p, header, result.index) for p in result.people]
@@ -217,72 +207,3 @@ def _read_person(value: dict[str, Any], layout: Layout) -> Person:
         track=int(value["track"]),
         action=None if value["action"] is None else array("action", -1),
     )
-
-
-# --------------------------------------------------------------------------------------------- CSV
-
-
-def write_csv(path: str | Path, header: Header, results: Iterable[Result]) -> None:
-    """Long form: a row for each joint of each person of each frame, columns as `CSV_COLUMNS`.
-
-    The last two columns are the person's most probable action; unknown cells are empty.
-    """
-    path = Path(path)
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(CSV_COLUMNS)
-        for result in results:
-            line = _result_json(result, header)
-            for person in line["people"]:
-                table.writerows(_csv_rows(line, person, header))
-
-
-def _csv_rows(line: dict[str, Any], person: dict[str, Any], header: Header) -> list[list[Any]]:
-    action = person["action"] or []
-    known = [k for k, p in enumerate(action) if p is not None]
-    best = max(known, key=lambda k: action[k], default=None)
-    named = [None, None] if best is None else [header.labels[best], action[best]]
-    unknown = [[None] * 3] * len(header.layout)
-    where = [line["frame"], line["time_s"], person["track"]]
-    columns = zip(header.layout.joints, person["xy"], person["score"], person["xyz"] or unknown)
-    return [[*where, joint, *xy, score, *xyz, *named] for joint, xy, score, xyz in columns]
-
-
-# -------------------------------------------------------------------------------------------- HTML
-
-
-def write_html(
-    path: str | Path,
-    header: Header,
-    results: Iterable[Result],
-    *,
-    video: str | Path | None = None,
-    frames: Sequence[bytes] = (),
-) -> None:
-    """One page that needs nothing else: player, 3D skeleton to turn, actions over time, joints.
-
-    video: an annotated mp4 to embed; or frames: a JPEG for each result. With neither the page draws
-    the 2D skeleton itself. Raises ValueError if the number of frames is not that of the results.
-    """
-    path = Path(path)
-    lines = [_result_json(result, header) for result in results]
-    if frames and len(frames) != len(lines):
-        raise ValueError(f"{path}: {len(frames)} frames for {len(lines)} results")
-    data = {
-        "header": _header_json(header),
-        "sides": [header.layout.side(j) for j in range(len(header.layout))],
-        "frames": lines,
-        "video": None if video is None else _data_url("video/mp4", Path(video).read_bytes()),
-        "images": [_data_url("image/jpeg", jpeg) for jpeg in frames],
-    }
-    # In a script element only "<" could end the element.
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    name = Path(header.source).name or "poseact"
-    filled = {"TITLE": html.escape(name), "DATA": text}
-    template = _PAGE.read_text(encoding="utf-8")
-    page = re.sub("@(TITLE|DATA)@", lambda found: filled[found[1]], template)
-    write_text(path, page)
-
-
-def _data_url(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

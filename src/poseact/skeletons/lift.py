@@ -22,7 +22,8 @@ from poseact.inference.jobs import Done, Job
 from poseact.inference.tracking import identify
 from poseact.models.lifter import Combine, Lifter, lift_with_mirror
 from poseact.models.weights import load_lifter
-from poseact.results.jsonl import Header, ResultsWriter, write_html
+from poseact.results.jsonl import Header, ResultsWriter
+from poseact.results.page import write_html
 from poseact.skeletons.gaps import fill_missing
 from poseact.skeletons.keypoints import read_keypoints
 

@@ -29,7 +29,7 @@ from poseact.models.spnet import SPNet
 from poseact.models.weights import Card
 from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import sample_body
-from poseact.results.drawing import confusion_matrix
+from poseact.results.panels import confusion_matrix
 from poseact.train.loop import Clues
 from poseact.train.own import clips as own_clips
 from poseact.train.own.actions import (

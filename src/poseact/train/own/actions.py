@@ -33,7 +33,7 @@ from poseact.media.pictures import write_image
 from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card, Network, network
-from poseact.results.drawing import confusion_matrix
+from poseact.results.panels import confusion_matrix
 from poseact.train.loop import Clues
 from poseact.train.losses import action_cross_entropy
 from poseact.train.own.clips import Clip, divide, find_boxes, load_clips
