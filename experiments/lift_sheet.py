@@ -31,7 +31,7 @@ from poseact.skeletons.gaps import (
     random_views,
     split_of,
 )
-from poseact.skeletons.learn_lifter import lift
+from poseact.skeletons.learn.lifter import lift
 
 _TILE = 220  # px
 

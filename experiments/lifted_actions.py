@@ -22,11 +22,11 @@ from poseact.models.lifter import Lifter
 from poseact.models.weights import load_lifter
 from poseact.skeletons.classifier import Bank, Take, accuracy, class_count, train
 from poseact.skeletons.gaps import Detector, fill_missing
-from poseact.skeletons.learn_lifter import lift
+from poseact.skeletons.learn.lifter import lift
+from poseact.skeletons.learn.search import builder, small, tall
+from poseact.skeletons.learn.search_table import open_test, save_classifier
 from poseact.skeletons.lift import to_h36m17
 from poseact.skeletons.pipeline import in_layout
-from poseact.skeletons.search import builder, small, tall
-from poseact.skeletons.search_table import open_test, save_classifier
 from poseact.skeletons.spmf import complete
 
 FOCAL_PX, SIZE = 525.0, (640, 480)  # of a Kinect

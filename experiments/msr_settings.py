@@ -33,7 +33,7 @@ from poseact.skeletons.classifier import (
     logits,
     train,
 )
-from poseact.skeletons.search import SearchConfig, builder, small, tall
+from poseact.skeletons.learn.search import SearchConfig, builder, small, tall
 from poseact.skeletons.spmf import Augment, SPMFConfig, turn
 
 CLASSES = 20

@@ -11,7 +11,7 @@ from poseact.core.layouts import MSR20
 from poseact.core.types import Record
 from poseact.models.enas_controller import ControllerConfig
 from poseact.skeletons.classifier import Pictures, Training
-from poseact.skeletons.search import SearchConfig
+from poseact.skeletons.learn.search import SearchConfig
 from poseact.skeletons.spmf import SPMFConfig
 
 CLASSES, TRIALS = 2, 2

@@ -64,8 +64,8 @@ ORDER: dict[str, str] = {
         own/clips own/actions
     """,
     "skeletons": """
-        keypoints spmf spmf_tiles gaps lift learn_lifter classifier classifier_file pipeline cells
-        search search_table
+        keypoints spmf spmf_tiles gaps lift classifier classifier_file pipeline cells
+        learn/lifter learn/search learn/search_table
     """,
     "cli": """
         terminal options unified predict lift demo models import_keras import_stem data evaluate

@@ -32,7 +32,7 @@ from poseact.models.lifter import Combine, Lifter, LifterConfig, lift_with_mirro
 from poseact.models.weights import save
 from poseact.results.jsonl import ResultsWriter, read_jsonl
 from poseact.skeletons.keypoints import FILE_LAYOUTS, read_keypoints
-from poseact.skeletons.learn_lifter import Recipe
+from poseact.skeletons.learn.lifter import Recipe
 from poseact.skeletons.lift import fill_in_time, followed, lift_keypoints, to_h36m17
 
 CONFIG = LifterConfig(width=16, blocks=1, normalisation="box")

@@ -21,7 +21,7 @@ from poseact.people.cast import sample_body, sample_motion
 from poseact.people.skeleton import to_layout
 from poseact.results.jsonl import read_jsonl
 from poseact.skeletons.gaps import Detector, Pairs, detected, random_views
-from poseact.skeletons.learn_lifter import lift, mean_pose, nearest_pose
+from poseact.skeletons.learn.lifter import lift, mean_pose, nearest_pose
 
 
 def rendered(split: str, clips: int) -> Pairs:

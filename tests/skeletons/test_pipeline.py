@@ -27,7 +27,7 @@ from poseact.models.lifter import Lifter, LifterConfig
 from poseact.results.jsonl import ResultsWriter, read_jsonl
 from poseact.skeletons import pipeline as unified
 from poseact.skeletons.classifier_file import load_classifier, save_classifier
-from poseact.skeletons.learn_lifter import Recipe
+from poseact.skeletons.learn.lifter import Recipe
 from poseact.skeletons.lift import GAP_FRAMES, fill_in_time, lift_keypoints
 from poseact.skeletons.pipeline import (
     Gaps,

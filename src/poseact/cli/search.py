@@ -60,8 +60,8 @@ class Search:
 
     def run(self) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from poseact.skeletons.search import SearchConfig, search, small, tall
-        from poseact.skeletons.search_table import PAPER_COPIES, compare
+        from poseact.skeletons.learn.search import SearchConfig, search, small, tall
+        from poseact.skeletons.learn.search_table import PAPER_COPIES, compare
 
         if min(self.seeds, self.control_seeds or 1) < 1 or self.random < 0:
             raise ValueError(

@@ -35,7 +35,7 @@ class TrainLifter:
     def run(self) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from poseact.models import weights
-        from poseact.skeletons.learn_lifter import RECIPES, Recipe, fit, report
+        from poseact.skeletons.learn.lifter import RECIPES, Recipe, fit, report
 
         recipe = tyro.cli(
             Recipe,

@@ -28,9 +28,9 @@ from poseact.models.lifter import (
     to_box,
     to_screen,
 )
-from poseact.skeletons import learn_lifter
 from poseact.skeletons.gaps import Detector, Pairs, detected
-from poseact.skeletons.learn_lifter import (
+from poseact.skeletons.learn import lifter as learn_lifter
+from poseact.skeletons.learn.lifter import (
     RECIPES,
     Recipe,
     Source,

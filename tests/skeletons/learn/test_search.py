@@ -32,8 +32,8 @@ from poseact.skeletons.classifier import (
     view_accuracy,
 )
 from poseact.skeletons.classifier_file import load_classifier
-from poseact.skeletons.search import Search, SearchConfig, reinforce, search, small
-from poseact.skeletons.search_table import (
+from poseact.skeletons.learn.search import Search, SearchConfig, reinforce, search, small
+from poseact.skeletons.learn.search_table import (
     Row,
     Table,
     _rank_correlation,
@@ -244,7 +244,9 @@ def test_the_command_searches_and_tests(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("poseact.skeletons.search.small", lambda *where, seed: tiny(seed=seed))
+    monkeypatch.setattr(
+        "poseact.skeletons.learn.search.small", lambda *where, seed: tiny(seed=seed)
+    )
     command = ["search", "--root", "nowhere", "--data", "skeletons", "-o", str(tmp_path / "run")]
     command += ["--fold", "2", "--fps", "30", "--directed", "0", "1"]
     assert main(command) == 0

@@ -51,7 +51,7 @@ from poseact.skeletons.classifier import (
     train,
     view_accuracy,
 )
-from poseact.skeletons.search import Search, SearchConfig, builder
+from poseact.skeletons.learn.search import Search, SearchConfig, builder
 from poseact.train.run_folder import RunFolder
 
 PAPER_COPIES = 21
