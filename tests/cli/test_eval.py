@@ -308,8 +308,9 @@ def test_every_kind_of_data_has_a_protocol_or_says_why_not() -> None:
         if kind in ("msr3d", "sbu", "skeletons"):
             with pytest.raises(ValueError, match=f"{kind} has skeletons and no pictures"):
                 benchmarks.find(kind)
-        elif kind == "nobody":
-            with pytest.raises(ValueError, match="nothing to score"):
+        elif kind in ("nobody", "pseudo", "clips"):
+            reason = {"nobody": "nothing to score", "pseudo": "to learn from", "clips": "no joints"}
+            with pytest.raises(ValueError, match=f"{kind}: .*{reason[kind]}"):
                 benchmarks.find(kind)
         else:
             name, benchmark = benchmarks.find(kind)

@@ -92,7 +92,7 @@ def test_a_failed_write_leaves_nothing(
     def full_disk(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(weights.os, "replace", full_disk)
+    monkeypatch.setattr("poseact.core.files.os.replace", full_disk)
     with pytest.raises(OSError, match="no space"):
         weights.save(tmp_path / "a.safetensors", tiny, tiny_card)
     assert list(tmp_path.iterdir()) == []

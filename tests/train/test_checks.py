@@ -126,14 +126,14 @@ def test_pose_weights_start_a_network_with_actions(
     path = loop.fit(config, tmp_path / "pose", workers=1)
     given = weights.load(path).model.state_dict()
     full = replace(small(tiny_config, stage, model={"replica": True}), init=str(path))
-    begun = loop.start(full)
+    begun = loop.initial_network(full)
     for name, value in given.items():
         assert torch.equal(begun.state_dict()[name], value), name
     copy = begun.get_parameter("up2_pb0.heatmaps_conv1_replica.weight")
     assert torch.equal(copy, given["up2_pb0.heatmaps_conv1.weight"])
     for other in ({"alpha": 2.0}, {"joints": 16}):
         with pytest.raises(ValueError, match=f"another network.*{next(iter(other))}"):
-            loop.start(replace(full, model=replace(full.model, **other)))
+            loop.initial_network(replace(full, model=replace(full.model, **other)))
 
 
 def _only_until(values: dict[str, Any], kind: type, last: str) -> None:

@@ -219,27 +219,27 @@ def test_the_distance_of_frames_changes_with_the_batch() -> None:
 
 
 def test_options_reach_the_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from poseact.data.sets import ntu
+    from poseact.data.sets import h36m
 
     seen: list[Any] = []
 
-    def load(root: str, split: str, *, protocol: str = "", layout: Layout | None = None) -> list:
-        seen.append((root, split, protocol, layout))
+    def load(root: str, split: str, *, stills: bool = False, layout: Layout | None = None) -> list:
+        seen.append((root, split, stills, layout))
         return RECORDS
 
-    monkeypatch.setattr(ntu, "load", load)
+    monkeypatch.setattr(h36m, "load", load)
     monkeypatch.setenv("SOMEWHERE", str(tmp_path))
-    options: dict[str, str | int | bool] = {"protocol": "cross_view", "layout": "PA17"}
-    mix = Mix("a", "ntu", 2, root="$SOMEWHERE", split="test", options=options, margin=1.5)
+    options: dict[str, str | int | bool] = {"stills": True, "layout": "PA17"}
+    mix = Mix("a", "h36m", 2, root="$SOMEWHERE", split="test", options=options, margin=1.5)
     parts = open_parts([mix, replace(mix, name="b", frames=4, margin=None)], 1.25, 1)
-    assert seen == [(str(tmp_path), "test", "cross_view", PA17)]  # two parts, read once
+    assert seen == [(str(tmp_path), "test", True, PA17)]  # two parts, read once
     assert [part.margin for part in parts] == [1.5, 1.25]
-    with pytest.raises(ValueError, match="ntu has no option.*protocl"):
-        open_parts([replace(mix, options={"protocl": "x"})], 1.0, 1)
-    with pytest.raises(FileNotFoundError, match="part a: no ntu data in .*gone"):
+    with pytest.raises(ValueError, match="h36m has no option.*stils"):
+        open_parts([replace(mix, options={"stils": "x"})], 1.0, 1)
+    with pytest.raises(FileNotFoundError, match="part a: no h36m data in .*gone"):
         open_parts([replace(mix, root="$SOMEWHERE/gone")], 1.0, 1)
-    with pytest.raises(FileNotFoundError, match=r"in \$NOWHERE/ntu, and \$NOWHERE is not set"):
-        open_parts([replace(mix, root="$NOWHERE/ntu")], 1.0, 1)
+    with pytest.raises(FileNotFoundError, match=r"in \$NOWHERE/h36m, and \$NOWHERE is not set"):
+        open_parts([replace(mix, root="$NOWHERE/h36m")], 1.0, 1)
 
 
 # ------------------------------------------------------------------------------- what learns

@@ -173,6 +173,12 @@ PROTOCOLS: dict[str, dict[str, Benchmark]] = {
 }
 """Kind of data -> name of a protocol -> what is scored. The first one is the kind's default."""
 
+_UNSCORED = {
+    "nobody": "nobody is in the pictures, there is nothing to score",
+    "pseudo": "labels of other networks are to learn from; lspet has photos labelled by people",
+    "clips": "no joints are annotated; `poseact eval --data folder` scores actions of own clips",
+}
+"""Kinds of data that only train, and why."""
 _SKELETONS = ("msr3d", "sbu", "skeletons")
 
 
@@ -186,8 +192,8 @@ def find(kind: str, protocol: str | None = None) -> tuple[str, Benchmark]:
             f"{kind} has skeletons and no pictures: it is scored with a skeleton model, and "
             "`poseact eval` scores networks that read pictures"
         )
-    if kind == "nobody":
-        raise ValueError("nobody is in the pictures of nobody: there is nothing to score")
+    if kind in _UNSCORED:
+        raise ValueError(f"{kind}: {_UNSCORED[kind]}")
     if kind not in PROTOCOLS:
         raise ValueError(f"unknown data set {kind!r}; there are {', '.join(PROTOCOLS)}")
     known = PROTOCOLS[kind]
