@@ -37,4 +37,5 @@ def main(source: str, stem: str, out: str, back: float, alpha: float) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(float, sys.argv[4:]))
+    source, stem, out, back, alpha = sys.argv[1:]
+    main(source, stem, out, float(back), float(alpha))

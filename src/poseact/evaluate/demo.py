@@ -95,7 +95,7 @@ def _row(predictor: Predictor, clip: RenderedClip, results: list[Result], fps: f
     xyz = np.stack([np.full((len(layout), 3), np.nan) if p.xyz is None else p.xyz for p in people])
     truth = metrics.root_aligned(clip.xyz, layout.root)
     right = [
-        ACTIONS.index(predictor.labels[int(np.argmax(p.action))]) == int(action)
+        predictor.labels[int(np.argmax(p.action))] == ACTIONS[int(action)]
         for p, action in zip(people, clip.actions)
         if p.action is not None
     ]
