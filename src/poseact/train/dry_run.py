@@ -24,12 +24,13 @@ from poseact.train.parts import open_parts
 from poseact.train.run_folder import RunFolder
 
 _RENDERED = 4  # clips of each part of people
+_SAMPLES = 2  # of each part that take the step: batch normalisation refuses a single cell
 
 
 def dry_run(config: Config) -> Iterator[str]:
     """Lines that say what a run would train, on what, and that every stage can make its first step.
 
-    Batches are whole; the step itself takes one sample of every part. Of rendered people only a few
+    Batches are whole; the step itself takes two samples of every part. Of rendered people only a few
     are made. FileNotFoundError, one line, if data is missing: which, and where it was looked for.
     """
     model = initial_network(config)
@@ -93,10 +94,10 @@ def _shapes(batch: dict[str, Sample] | Clues) -> list[str]:
 
 
 def _first(batch: dict[str, Sample] | Clues) -> Any:
-    """One sample of every part."""
+    """Few samples of every part."""
     if isinstance(batch, Clues):
-        return Clues(tuple(clue[:1] for clue in batch.clues), batch.action[:1])
+        return Clues(tuple(clue[:_SAMPLES] for clue in batch.clues), batch.action[:_SAMPLES])
     return {
-        name: {key: cast(Tensor, value)[:1] for key, value in sample.items()}
+        name: {key: cast(Tensor, value)[:_SAMPLES] for key, value in sample.items()}
         for name, sample in batch.items()
     }

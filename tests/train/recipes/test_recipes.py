@@ -237,7 +237,7 @@ def test_the_list_says_number_source_data_and_price(capsys: pytest.CaptureFixtur
         assert part in text
     assert main(["recipes", "nonesuch"]) == 2
     assert (
-        "no recipe 'nonesuch'; there are spnet_s, spnet_s_actions, spnet_light, "
+        "no recipe 'nonesuch'; there are spnet_s, spnet_s_actions, spnet_l, spnet_light, "
         in capsys.readouterr().err
     )
 

@@ -124,6 +124,34 @@ def spnet_s_actions() -> Config:
     return _acting(spnet_s())
 
 
+def spnet_l() -> Config:
+    """The poses of the large shipped network, on MoveNet Thunder's features and heads.
+
+    The stem learns slowly, and only its last units, its pyramid and its heads: at a tenth of the
+    blocks' rate `spnet_s` lost what it had known (docs/explanation/log.md).
+    """
+    config = _refined("spnet_l", 256, steps=2000)
+    stage = config.stages[0]
+    counts = {"sport": 5, "street": 5, "people": 3, "others": 1, "windows": 1, "nobody": 1}
+    stage = replace(
+        stage,
+        mix=tuple(replace(part, count=counts[part.name]) for part in stage.mix),
+        lr=1e-3,
+        entry_lr=0.03,
+        entry_frozen=9,
+    )
+    return replace(
+        config,
+        model=replace(config.model, entry_width=1.75, growth=48, alpha=2.0),
+        stages=(stage,),
+        stem=f"{SHARED}/pretrained/movenet_thunder.npz",
+        provenance={
+            **config.provenance,
+            "stem": "MoveNet SinglePose Thunder v4, features and heads (Google, Apache-2.0)",
+        },
+    )
+
+
 def _refined(name: str, side: int, *, steps: int) -> Config:
     """SPNet on MoveNet's features: its heads give the first heat maps, the blocks correct them.
 
@@ -252,6 +280,7 @@ def _acting(pose: Config) -> Config:
 RECIPES: dict[str, Callable[[], Config]] = {
     "spnet_s": spnet_s,
     "spnet_s_actions": spnet_s_actions,
+    "spnet_l": spnet_l,
     "spnet_light": spnet_light,
     **{name: experiment.config for name, experiment in EXPERIMENTS.items()},
 }
