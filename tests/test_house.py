@@ -49,8 +49,9 @@ ORDER: dict[str, str] = {
     """,
     "data": """
         archives frames augment dataset device_augment pack
-        sets/coco sets/deephar sets/folder sets/h36m sets/jhmdb sets/lsp sets/mpi_inf_3dhp sets/mpii
-        sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d sets/sbu sets/clips
+        sets/coco sets/deephar sets/folder sets/h36m_cameras sets/h36m sets/jhmdb sets/lsp
+        sets/mpi_inf_3dhp sets/mpii sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d sets/sbu
+        sets/clips
         nobody synthetic write check tiles __init__
     """,
     "inference": """

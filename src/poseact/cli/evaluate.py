@@ -42,6 +42,8 @@ class Evaluate:
     """Actions: crop the box around poses predicted in the whole pictures."""
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None
     """Boxes of penn or folder."""
+    by_name: bool = False
+    """Human3.6M: joints meet by name, for networks that did not learn them from Human3.6M."""
     out: Annotated[Path | None, arg(metavar="FILE")] = None
     """COCO: where the predictions go."""
     preset: Literal["easy", "standard", "hard"] = "standard"
@@ -73,6 +75,7 @@ class Evaluate:
             device=self.device,
             preset=self.preset,
             boxes=self.boxes,
+            by_name=self.by_name,
             options={name: value for name, value in options.items() if value is not None},
             console=Terminal(),
         )

@@ -215,6 +215,7 @@ def run(
     device: str = "cpu",
     preset: Preset = "standard",
     boxes: str | Path | None = None,
+    by_name: bool = False,
     options: Mapping[str, Any] | None = None,
     console: Console = SILENT,
 ) -> Scores | Report:
@@ -222,7 +223,9 @@ def run(
 
     protocol, split: the kind's default if None. block: the (pyramid, level) that answers, else the
     last. limit: the first so many records, or as many rendered clips (250). boxes: of folder and
-    penn, see their readers. options: step, views ("single", "flip", "multi_crop"), crop ("warp",
+    penn, see their readers. by_name: of h36m, read H36M17 and let joints meet by name, for networks
+    that learnt them elsewhere; else a network in PA17 or PA20 is scored in its own layout, by the
+    original project's tables. options: step, views ("single", "flip", "multi_crop"), crop ("warp",
     "original"), predicted_box, root_depth, out, as far as the protocol has them. "common" gives a
     `Report` of all blocks. ValueError and what the reader raises.
     """
@@ -235,7 +238,8 @@ def run(
     if kind == "people":
         records = _people(card, split, PEOPLE_CLIPS if limit is None else limit, preset, console)
     else:
-        records = _read(kind, benchmark, card, root, split, boxes)[:limit]
+        layout = "H36M17" if by_name else card.layout
+        records = _read(kind, benchmark, layout, root, split, boxes)[:limit]
     arguments |= _from_root(kind, root, split)
     found = benchmark.score(channels_last(model), card, records, **arguments)
     if isinstance(found, Report):
@@ -258,7 +262,7 @@ def _people(
 def _read(
     kind: str,
     benchmark: Benchmark,
-    card: Card,
+    layout: str,
     root: str | Path | None,
     split: str,
     boxes: str | Path | None,
@@ -272,9 +276,8 @@ def _read(
         options["boxes"] = boxes
     if kind == "coco":
         options["annotations"] = _coco_file(root, split)
-    if kind == "h36m" and (Path(root) / "annotations.mat").is_file():
-        # The original's form has all 32 joints, so its networks' own are read by its tables.
-        options["layout"] = layout_named(card.layout if card.layout in _BY_TABLE else "H36M17")
+    if kind == "h36m":
+        options["layout"] = layout_named(layout if layout in _BY_TABLE else "H36M17")
     records = data.READERS[kind].load(root, split, **options)
     # Classes of a packed set are numbers without names: nothing says that the network's are these.
     return [replace(r, action=None) for r in records] if kind == "packed" else records

@@ -30,8 +30,9 @@ _SAMPLES = 2  # of each part that take the step: batch normalisation refuses a s
 def dry_run(config: Config) -> Iterator[str]:
     """Lines that say what a run would train, on what, and that every stage can make its first step.
 
-    Batches are whole; the step itself takes two samples of every part. Of rendered people only a few
-    are made. FileNotFoundError, one line, if data is missing: which, and where it was looked for.
+    Batches are whole; the step itself takes two samples of every part. Of rendered people only a
+    few are made. FileNotFoundError, one line, if data is missing: which, and where it was looked
+    for.
     """
     model = initial_network(config)
     count = sum(p.numel() for p in model.parameters())

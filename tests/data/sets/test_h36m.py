@@ -12,7 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from poseact.core.camera import project, to_camera, to_world
-from poseact.core.layouts import COCO17, H36M17, LSP14, PA17
+from poseact.core.layouts import COCO17, DEEPHAR_INDEX, H36M17, LSP14, PA17, PA20
 from poseact.core.types import Camera, Record
 from poseact.data.sets import h36m
 
@@ -202,9 +202,23 @@ class TestMmpose:
         np.savez(tmp_path / "h36m_train.npz", imgname=np.array(["S1_A.54138969_1.jpg"]), **table)
         with pytest.raises(ValueError, match="has 24 joints"):
             h36m.load(tmp_path)
-        root = self.make(tmp_path / "seventeen")
-        with pytest.raises(ValueError, match="asked for PA17"):
-            h36m.load(root, layout=PA17)
+
+    def test_the_original_projects_joints_from_17(self, tmp_path: Path) -> None:
+        """All of PA17, whose extra joint is the pelvis; of PA20 hands and feet are unknown."""
+        root = self.make(tmp_path)
+        record = h36m.load(root, "train", layout=PA17)[0]
+        table = [i if i != 11 else 0 for i in DEEPHAR_INDEX["pa17_from_h36m32"]]
+        assert record.layout is PA17 and record.visible is not None and record.visible.all()
+        assert_consistent(record, world(0)[:, table])
+        record = h36m.load(root, "train", layout=PA20)[0]
+        unknown = [PA20.index(f"{side}_{end}") for side in "lr" for end in ("hand", "foot")]
+        known = [j for j in range(20) if j not in unknown]
+        table = [DEEPHAR_INDEX["pa20_from_h36m32"][j] for j in known]
+        assert record.xyz is not None and record.visible is not None and record.camera is not None
+        assert np.isnan(record.xyz[:, unknown]).all() and np.isnan(record.xy[:, unknown]).all()
+        assert not record.visible[:, unknown].any() and record.visible[:, known].all()
+        back = to_world(record.camera, record.xyz[:, known].astype(np.float64))
+        np.testing.assert_allclose(back, world(0)[:, table], atol=0.01)
 
     def test_real_pictures(self, shared_data: Path) -> None:
         folder = shared_data / "samples" / "mmpose_h36m"

@@ -31,6 +31,7 @@ from poseact.core.layouts import COCO17, DEEPHAR_INDEX, H36M17, PA17, PA20, Layo
 from poseact.core.types import Camera, Record
 from poseact.data.archives import read_h5, read_mat, read_npy, read_npz, read_pickle, safe_join
 from poseact.data.frames import Numbered, numbered, split_stills
+from poseact.data.sets.h36m_cameras import known_cameras
 
 ACTIONS = (
     *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases"),
@@ -52,6 +53,9 @@ _FROM_32: dict[str, tuple[int, ...]] = {
     PA17.name: DEEPHAR_INDEX["pa17_from_h36m32"],
     PA20.name: DEEPHAR_INDEX["pa20_from_h36m32"],
 }
+# Index 11 of the 32 ("Spine") moves with 0, the pelvis: they are within 0.1 mm of each other.
+_SAME_IN_32 = {11: 0}
+_UNKNOWN = -1
 _CORRUPT = ("S11", "Directions")
 
 
@@ -73,10 +77,11 @@ def load(
     test (the same), all; `subjects` replaces its subjects. step: keeps frames 0, step, 2 step ...
     of those listed (64, or 60, at 50 fps is the papers' test; mmpose's fps10 lists one in 5).
     stills: every frame is a record of its own. layout: H36M17, or PA17 and PA20 by the original
-    project's tables, where the form has all 32 joints (VideoPose3D as published, Martinez,
-    deephar). detections: xy from a detector instead of the annotation: an .npy in root with the
-    rows of mmpose's .npz, NAME of data_2d_h36m_NAME.npz, or a folder such as StackedHourglass of
-    Martinez's form; joints it lacks are NaN.
+    project's tables, in every form: a file of 17 joints has all of PA17 (its extra joint lies on
+    the pelvis) and all of PA20 but hands and feet, which are NaN then. detections: xy from a
+    detector instead of the annotation: an .npy in root with the rows of mmpose's .npz, NAME of
+    data_2d_h36m_NAME.npz, or a folder such as StackedHourglass of Martinez's form; joints it lacks
+    are NaN.
 
     The video of S11 "Directions" is damaged and left out, as in VideoPose3D, with a warning that
     counts its records; drop_corrupt=False keeps it. (deephar's names do not tell which of the two
@@ -196,15 +201,23 @@ def _sequences(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
 
 
 def _columns(joints: int, layout: Layout, file: Path) -> list[int]:
-    """Which of the file's joints make the layout."""
+    """Which of the file's joints make the layout; `_UNKNOWN` for one that it lacks."""
     if joints == 32 and layout.name in _FROM_32:
         return list(_FROM_32[layout.name])
-    if joints == 17 and layout.name == H36M17.name:
-        return list(range(17))
+    if joints == 17 and layout.name in _FROM_32:
+        kept = _FROM_32[H36M17.name]
+        wanted = [_SAME_IN_32.get(i, i) for i in _FROM_32[layout.name]]
+        return [kept.index(i) if i in kept else _UNKNOWN for i in wanted]
     raise ValueError(
-        f"{file} has {joints} joints: 17 give H36M17, and 32 give {', '.join(_FROM_32)}; "
+        f"{file} has {joints} joints and not 17 or 32, which give {', '.join(_FROM_32)}; "
         f"asked for {layout.name}"
     )
+
+
+def _joints(points: np.ndarray, columns: list[int]) -> np.ndarray:
+    """(T, J, D) of the file's (T, 17 or 32, D); NaN where it lacks the joint."""
+    unknown = np.array(columns) == _UNKNOWN
+    return np.where(unknown[:, None], np.nan, points[:, columns].astype(np.float64))
 
 
 def _from_world(
@@ -238,7 +251,8 @@ def _mmpose(file: Path, root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
         )
     names, part, deep = table["imgname"], table["part"], table["S"]
     columns = _columns(part.shape[1], wanted.layout, file)
-    xy, visible = part[:, columns, :2], part[:, columns, 2] > 0
+    part = _joints(part, columns)
+    xy, visible = part[..., :2], part[..., 2] > 0  # False where NaN
     if wanted.detections:
         points = read_npy(safe_join(root, wanted.detections))
         xy = _detected(points, len(names), 1, wanted.detections)
@@ -255,7 +269,7 @@ def _mmpose(file: Path, root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
             view,
             _camera_of(cameras, subject, view, file),
             xy[rows],
-            deep[rows][:, columns, :3] * 1000.0,
+            _joints(deep[rows, :, :3], columns) * 1000.0,
             numbered(safe_join(base, folder) if folder else base, stem, numbers, digits),
             visible[rows],
         )
@@ -346,7 +360,7 @@ def _martinez(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
             if poses.ndim != 2 or len(poses) != 96:
                 raise ValueError(f"{file}: 3D_positions is (96, T), got {poses.shape}")
             poses = poses.reshape(32, 3, -1).transpose(2, 0, 1)  # T 32 3
-            world = poses[:: wanted.step, _columns(32, wanted.layout, file)].astype(np.float64)
+            world = _joints(poses[:: wanted.step], _columns(32, wanted.layout, file))
             name = file.stem.replace("_", " ")
             for view in CAMERA_IDS:
                 detected = None
@@ -386,7 +400,7 @@ def _deephar(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
                 continue
             frames = _listed(sequence["frames"])[:: wanted.step]
             world = np.stack([np.asarray(f["pose3d"], np.float64).T for f in frames])  # T 32 3
-            world = world[:, _columns(world.shape[1], wanted.layout, file)]
+            world = _joints(world, _columns(world.shape[1], wanted.layout, file))
             c = sequence["camera_parameters"]
             camera = _camera(c["R"], c["T"], c["f"], c["c"], c["k"], c["p"])
             numbers = np.array([int(f["f"]) for f in frames])
@@ -425,15 +439,7 @@ def _cameras(root: Path) -> _Cameras:
             view = CAMERA_IDS[int(number) - 1]
             cameras[f"S{subject}", view] = _camera(R.T, t, f, c, k, p.ravel()[::-1])
         return cameras
-    lenses = {line.split()[0]: line.split()[1:] for line in _INTRINSICS.split("\n") if line}
-    cameras = {}
-    for line in _EXTRINSICS.strip().split("\n"):
-        subject, view, *words = line.split()
-        numbers, lens = np.array(words, np.float64), np.array(lenses[view], np.float64)
-        angles, centre = numbers[:3], numbers[3:]
-        f, c, k, p = np.split(lens, [2, 4, 7])
-        cameras[subject, view] = _camera(_rotation(*angles), centre, f, c, k, p)
-    return cameras
+    return {key: _camera(*parts) for key, parts in known_cameras().items()}
 
 
 def _camera(*parts: object) -> Camera:
@@ -447,51 +453,3 @@ def _camera_of(cameras: _Cameras, subject: str, view: str, file: Path) -> Camera
     if (subject, view) not in cameras:
         raise ValueError(f"{file} speaks of camera {view} of {subject}, which is not known")
     return cameras[subject, view]
-
-
-def _rotation(x: float, y: float, z: float) -> np.ndarray:
-    """(3, 3) world to camera from the angles (rad) of metadata.xml: Rx Ry Rz."""
-    cx, cy, cz, sx, sy, sz = (*np.cos([x, y, z]), *np.sin([x, y, z]))
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    return about_x @ about_y @ np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-
-
-# Facts of the data set's metadata.xml. Subject, camera, three angles in rad, centre in mm.
-_EXTRINSICS = """
-S1 54138969 1.7577649 0.0257504 -2.7279563 1841.107 4955.285 1563.445
-S1 55011271 1.7864215 0.0022484 -0.3813295 1761.279 -5078.007 1606.265
-S1 58860488 1.7869881 -0.0457389 2.7265820 -1846.778 5215.047 1491.972
-S1 60457274 1.8507454 0.0619456 0.4130197 -1794.790 -3722.699 1574.893
-S5 54138969 1.7654155 0.0209750 -2.7007827 2097.392 4880.945 1605.732
-S5 55011271 1.7852876 0.0122746 -0.3968552 2031.701 -5167.933 1612.923
-S5 58860488 1.7853183 -0.0617711 2.7587273 -1620.595 5171.659 1496.437
-S5 60457274 1.8282725 0.0841525 0.3882926 -1637.174 -3867.317 1547.033
-S6 54138969 1.7677520 0.0080364 -2.7262544 1935.452 4950.246 1618.084
-S6 55011271 1.7888578 0.0185264 -0.4029854 1969.804 -5128.739 1632.779
-S6 58860488 1.7786384 -0.0686152 2.7356728 -1769.596 5185.361 1476.993
-S6 60457274 1.8258440 0.0920537 0.3970659 -1721.669 -3884.131 1540.488
-S7 54138969 1.7648026 0.0147529 -2.7037654 1974.513 4926.354 1597.833
-S7 55011271 1.7904332 0.0161754 -0.3991682 1937.058 -5119.790 1631.566
-S7 58860488 1.7795725 -0.0651965 2.7557332 -1741.811 5208.249 1464.825
-S7 60457274 1.8292936 0.0906745 0.3854159 -1734.711 -3832.421 1548.583
-S8 54138969 1.7643017 0.0202042 -2.7183345 2150.652 4896.161 1611.905
-S8 55011271 1.7862967 0.0125247 -0.3734087 2219.966 -5148.453 1613.044
-S8 58860488 1.7852596 -0.0625533 2.7458544 -1571.221 5137.019 1498.176
-S8 60457274 1.8289780 0.0850987 0.3735542 -1476.913 -3896.741 1547.972
-S9 54138969 1.7549911 0.0413329 -2.7001139 2044.459 4935.117 1481.228
-S9 55011271 1.7780091 -0.0073292 -0.3720143 1990.960 -5123.811 1568.805
-S9 58860488 1.7927109 -0.0386320 2.7588037 -1670.992 5211.986 1528.388
-S9 60457274 1.8394290 0.0636653 0.4095022 -1696.043 -3827.100 1591.413
-S11 54138969 1.7590541 0.0387368 -2.7059082 2098.440 4926.555 1500.279
-S11 55011271 1.7745033 -0.0014173 -0.3984446 2083.182 -4912.173 1561.079
-S11 58860488 1.8020574 -0.0409503 2.7071732 -1609.815 5177.336 1537.897
-S11 60457274 1.8363106 0.0652260 0.4039996 -1590.738 -3854.169 1578.018
-"""
-# Camera, f and c in px, k, and p in the order of `Camera`, which is not the metadata's.
-_INTRINSICS = """
-54138969 1145.0494 1143.7811 512.5415 515.4515 -0.2070989 0.2477752 -0.0030752 -0.0009757 -0.0014245
-55011271 1149.6757 1147.5916 508.8486 508.0649 -0.1942136 0.2404085 0.0068200 -0.0016190 -0.0027409
-58860488 1149.1407 1148.7990 519.8158 501.4027 -0.2083382 0.2554880 -0.0024605 0.0014844 -0.0007600
-60457274 1145.5113 1144.7739 514.9682 501.8820 -0.1983841 0.2183237 -0.0089478 -0.0005872 -0.0018134
-"""
