@@ -39,7 +39,7 @@ ORDER: dict[str, str] = {
     "media": "pictures live video inputs",
     "results": "drawing panels plot jsonl table page formats",
     "models": """
-        layers pretrained stems frames spnet multitask_actions multitask
+        layers pretrained stems multipose frames spnet multitask_actions multitask
         lifter enas enas_controller densenet temporal weights shipped_models
         original/zoo original/hdf5 original/blueprints original/convert
     """,
@@ -50,12 +50,12 @@ ORDER: dict[str, str] = {
     "data": """
         archives frames augment dataset device_augment pack
         sets/coco sets/deephar sets/folder sets/h36m_cameras sets/h36m sets/jhmdb sets/lsp
-        sets/mpi_inf_3dhp sets/mpii sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d sets/sbu
-        sets/clips
+        sets/mpi_inf_3dhp sets/mpii sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d
+        sets/sbu sets/clips
         nobody synthetic write check tiles __init__
     """,
     "inference": """
-        window tracking smoothing finder look session procedures predictor detector jobs
+        window tracking smoothing detector look session procedures predictor keypoint_sources jobs
     """,
     "evaluate": "metrics views scores poses poses_3d actions benchmarks demo",
     "train": """

@@ -16,7 +16,7 @@ from conftest import small_spnet
 from poseact.cli.app import main, parse
 from poseact.core.types import Result
 from poseact.inference.jobs import find_jobs
-from poseact.inference.session import Follower
+from poseact.inference.session import Session
 from poseact.media.pictures import Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.models.spnet import SPNet
@@ -81,6 +81,7 @@ def test_a_picture_gives_results_and_an_annotated_picture(
     weights: Path, picture: Path, out: Path
 ) -> None:
     args = ["predict", picture, "-o", out, "--weights", weights, "--csv", "--html", "--flip"]
+    args += ["--detector", "none"]
     assert main([str(a) for a in args]) == 0
     assert files(out) == {"photo.jsonl", "photo.png", "photo.csv", "photo.html"}
     header, results = read_jsonl(out / "photo.jsonl")
@@ -94,6 +95,7 @@ def test_a_video_gives_a_line_and_a_picture_for_every_frame(
     weights: Path, clip: Path, out: Path
 ) -> None:
     args = ["predict", clip, "-o", out, "--weights", weights, "--html", "--exit", "2", "1"]
+    args += ["--detector", "none"]
     assert main([str(a) for a in args]) == 0
     assert files(out) == {"dance.jsonl", "dance.mp4", "dance.html"}
     header, results = read_jsonl(out / "dance.jsonl")
@@ -109,6 +111,7 @@ def test_a_video_gives_a_line_and_a_picture_for_every_frame(
 
 def test_the_forms_of_other_programs(weights: Path, clip: Path, out: Path) -> None:
     args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
+    args += ["--detector", "none"]
     assert main([*map(str, args), "--coco", "--openpose", "--trc"]) == 0
     frames = {f"dance_{n:012d}_keypoints.json" for n in range(3)}
     others = {"dance.jsonl", "dance_coco.json", "dance_openpose", "dance.trc"}
@@ -119,11 +122,19 @@ def test_the_forms_of_other_programs(weights: Path, clip: Path, out: Path) -> No
 
 def test_no_video_and_limit_and_box(weights: Path, clip: Path, out: Path) -> None:
     args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
-    assert main([str(a) for a in [*args, "--box", 5, 5, 65, 55]]) == 0
+    assert main([str(a) for a in [*args, "--box", 5, 5, 65, 55, "--people", 1]]) == 0
     assert files(out) == {"dance.jsonl"}
     _, results = read_jsonl(out / "dance.jsonl")
     assert len(results) == 3
-    np.testing.assert_allclose(results[0].people[0].box, [5, 5, 65, 55])
+    (person,) = results[0].people
+    middle = (person.box[:2] + person.box[2:]) / 2
+    assert ((middle > (5, 5)) & (middle < (65, 55))).all()
+
+
+def test_nobody_is_in_noise(weights: Path, clip: Path, out: Path) -> None:
+    args = ["predict", clip, "-o", out, "--weights", weights, "--no-video"]
+    assert main([str(a) for a in args]) == 0
+    assert [r.people for r in read_jsonl(out / "dance.jsonl")[1]] == [()] * 12
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
@@ -250,15 +261,15 @@ def test_ctrl_c_leaves_nothing_behind(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    push = Follower.push
+    push = Session.push
 
-    def interrupted(self: Follower, frame: Frame) -> Result:
+    def interrupted(self: Session, frame: Frame) -> Result:
         if frame.index == 5:
             assert files(out)  # something half-written is there to be removed
             raise KeyboardInterrupt
         return push(self, frame)
 
-    monkeypatch.setattr(Follower, "push", interrupted)
+    monkeypatch.setattr(Session, "push", interrupted)
     args = ["predict", str(clip), "-o", str(out), "--weights", str(weights)]
     assert main(args) == 130
     assert "interrupted" in capsys.readouterr().err
@@ -273,16 +284,16 @@ def test_ctrl_c_is_the_end_of_a_live_source_and_keeps_what_was_seen(
             super().__init__(source)
             self.live = True
 
-    push = Follower.push
+    push = Session.push
 
-    def interrupted(self: Follower, frame: Frame) -> Result:
+    def interrupted(self: Session, frame: Frame) -> Result:
         if frame.index == 5:
             raise KeyboardInterrupt
         return push(self, frame)
 
     monkeypatch.setattr("poseact.inference.jobs.VideoReader", Live)
     monkeypatch.setattr("poseact.inference.predictor.newest", iter)  # no frame is dropped here
-    monkeypatch.setattr(Follower, "push", interrupted)
+    monkeypatch.setattr(Session, "push", interrupted)
     assert main(["predict", str(clip), "-o", str(out), "--weights", str(weights)]) == 0
     assert files(out) == {"dance.jsonl", "dance.mp4"}
     assert len(read_jsonl(out / "dance.jsonl")[1]) == 5

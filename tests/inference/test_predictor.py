@@ -18,9 +18,10 @@ import poseact.inference.predictor as rooms
 from conftest import small_spnet
 from poseact.core.geometry import crop_matrix, transform, warp
 from poseact.core.layouts import PA17
-from poseact.core.types import Person, Result
+from poseact.core.types import Result
+from poseact.inference.detector import Detections
 from poseact.inference.predictor import Predictor, predict
-from poseact.inference.tracking import LOST_FRAMES
+from poseact.inference.session import KEEP_S
 from poseact.inference.window import ActionWindow
 from poseact.media.pictures import Frame, write_image
 from poseact.media.video import VideoWriter
@@ -58,7 +59,7 @@ def noise(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
 
 
 def test_with_a_fixed_box_the_predictor_is_the_model_on_the_whole_clip(weights: Path) -> None:
-    predictor = Predictor(weights, search=False, smooth=False, device="cpu")
+    predictor = Predictor(weights, detector="none", smooth=False, device="cpu")
     box = np.array([10.0, 5, 60, 55])
     clip = [Frame(t, t / 10, noise(t)) for t in range(4)]
     results = [result for _, result in predictor.video(clip, box=box)]
@@ -72,7 +73,6 @@ def test_with_a_fixed_box_the_predictor_is_the_model_on_the_whole_clip(weights: 
         uv = out.poses[-1][0, t, :, :2].numpy()
         np.testing.assert_allclose(person.xy, transform(np.linalg.inv(matrix), uv), atol=1e-3)
         np.testing.assert_allclose(person.score, out.scores[-1][0, t], atol=1e-5)
-        np.testing.assert_array_equal(person.box, box)
     action = out.actions[-1][0].softmax(-1)[0]
     np.testing.assert_allclose(action_of(results[-1]), action, atol=1e-5)
     assert results[-1].labels == LABELS
@@ -80,7 +80,7 @@ def test_with_a_fixed_box_the_predictor_is_the_model_on_the_whole_clip(weights: 
 
 
 def test_the_mirror_image_gives_the_mirrored_person_with_flip(weights: Path) -> None:
-    predictor = Predictor(weights, search=False, flip=True)
+    predictor = Predictor(weights, detector="none", flip=True)
     rgb = noise(0, 64, 64)
     box = np.array([0.0, 0, 64, 64])
     (person,) = predictor.image(rgb, box=box).people
@@ -96,11 +96,11 @@ def test_the_mirror_image_gives_the_mirrored_person_with_flip(weights: Path) -> 
 def test_an_exit_gives_that_blocks_pose_and_no_action_before_the_first_action_block(
     weights: Path,
 ) -> None:
-    whole = Predictor(weights, search=False)
-    cut = Predictor(weights, search=False, exit=(1, 2))
+    whole = Predictor(weights, detector="none")
+    cut = Predictor(weights, detector="none", exit=(1, 2))
     rgb = noise(1)
     with torch.inference_mode():
-        look = whole.network.first_look(rgb, None, search=False)
+        look = whole.network.whole(rgb)
         crop = warp(rgb, np.linalg.inv(look.to_image), (32, 32))
         out = whole.model.frames(torch.from_numpy(crop).permute(2, 0, 1)[None] / 127.5 - 1)
     k = whole.model.exits.index((1, 2))
@@ -113,7 +113,7 @@ def test_a_network_without_actions_or_depth(tmp_path: Path) -> None:
     config = SPNetConfig(joints=14, levels=3, growth=16, image_div=4, pyramids=1, entry="light")
     card = Card(dataclasses.asdict(config), "LSP14", (), (32, 32))
     path = save(tmp_path / "flat.safetensors", SPNet(config), card)
-    predictor = Predictor(path)
+    predictor = Predictor(path, detector="none")
     clip = [Frame(t, t / 25, noise(t)) for t in range(3)]
     for _, result in predictor.video(clip):
         assert result.labels == ()
@@ -122,16 +122,15 @@ def test_a_network_without_actions_or_depth(tmp_path: Path) -> None:
 
 
 def test_actions_come_at_the_rate_of_the_model(weights: Path) -> None:
-    predictor = Predictor(weights, search=False, smooth=False)
+    predictor = Predictor(weights, detector="none", smooth=False)
     video = [Frame(t, t / 30, noise(t)) for t in range(12)]  # the model's clips have 10 a second
-    actions = [action_of(result) for _, result in predictor.video(video)]
-    changes = [t for t in range(1, 12) if not np.array_equal(actions[t], actions[t - 1])]
-    assert changes == [3, 6, 9]
+    actions = [result.people[0].action for _, result in predictor.video(video)]
+    assert actions[:9] == [None] * 9  # a window is four frames
+    assert actions[9] is not None and actions[-1] is actions[9]
     window = ActionWindow(predictor.model, 4)
-    for frame in video[::3]:
-        look = predictor.network.first_look(frame.rgb, None, search=False)
-        expected = window.push(look.clues)
-    np.testing.assert_allclose(actions[-1], expected, atol=1e-6)
+    answers = [window.push(predictor.network.whole(f.rgb).clues) for f in video[::3]]
+    assert answers[-1] is not None and actions[-1] is not None
+    np.testing.assert_allclose(actions[-1], answers[-1], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +165,10 @@ def test_predict_walks_through_a_folder(weights: Path, tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "z.mp4", fps=10, size=(80, 60)) as video:
         for n in range(3):
             video.write(noise(n))
-    results = list(predict(tmp_path, weights=weights))
+    box = np.array([10.0, 5, 60, 55])
+    results = list(predict(tmp_path, weights=weights, box=box))
     assert [r.index for r in results] == [0, 1, 0, 1, 2]
-    assert results[0].people[0].action is None and results[-1].people[0].action is not None
-    still = Predictor(weights).image(noise(1)).people[0]
+    still = Predictor(weights).image(noise(1), box=box).people[0]
     np.testing.assert_allclose(results[1].people[0].xy, still.xy, atol=1e-4)
 
 
@@ -212,16 +211,24 @@ def painted(at: tuple[float, float], *, size: tuple[int, int] = (640, 360)) -> n
     return rgb
 
 
+def painted_people(rgb: np.ndarray) -> Detections:
+    """A detector: a box around everything painted that hangs together."""
+    marks = cv2.dilate((rgb.max(-1) > 60).astype(np.uint8), np.ones((61, 61), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(marks)
+    boxes = [(x + 30, y + 30, x + w - 30, y + h - 30) for x, y, w, h, _ in stats[1:]]
+    return Detections(np.array(boxes, float).reshape(-1, 4), np.full(count - 1, 0.5))
+
+
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
     card = Card({}, "PA17", (), (256, 256), frames=4, fps=10.0, margin=1.25)
     model = cast(SPNet, PaintReader())
     monkeypatch.setattr(rooms, "load", lambda name, device: Loaded(model, card))
-    yield Predictor(smooth=False, device="cpu")
+    yield Predictor(smooth=False, device="cpu", detector=painted_people)
 
 
 @pytest.mark.parametrize("at", [(5.0, 100.0), (280.0, 20.0), (540.0, 170.0)])
-def test_the_search_finds_the_person_anywhere_in_the_frame(
+def test_a_person_is_found_anywhere_in_the_frame(
     reader: Predictor, at: tuple[float, float]
 ) -> None:
     (person,) = reader.image(painted(at)).people
@@ -238,26 +245,54 @@ def test_a_walking_person_is_followed(reader: Predictor) -> None:
         assert np.abs(person.xy - STICK - place - 0.5).max() < 1.5
 
 
-def test_the_clip_starts_on_the_box_around_its_first_middle_and_last_pose(
-    reader: Predictor,
+def test_two_people_and_at_most_so_many(reader: Predictor) -> None:
+    rgb = painted((20.0, 100.0)) + painted((400.0, 120.0))
+    result = reader.image(rgb)
+    assert [p.track for p in result.people] == [0, 1]
+    spots = sorted(float(p.xy[0, 0] - STICK[0, 0]) for p in result.people)
+    np.testing.assert_allclose(spots, [20.5, 400.5], atol=1.0)
+    clip = [Frame(t, t / 25, rgb) for t in range(5)]
+    assert [len(r.people) for _, r in reader.video(clip)] == [2] * 5
+    one = Predictor(smooth=False, device="cpu", detector=painted_people, people="one")
+    assert [[p.track for p in r.people] for _, r in one.video(clip)] == [[0]] * 5
+    assert len(one.image(rgb).people) == 1
+    with pytest.raises(ValueError, match="people"):
+        Predictor(people=0)
+
+
+@pytest.mark.parametrize("seconds, track", [(0.5 * KEEP_S, 0), (1.5 * KEEP_S, 1)])
+def test_somebody_who_comes_back_soon_keeps_the_number(
+    reader: Predictor, seconds: float, track: int
 ) -> None:
-    places = [(100.0 + 40 * t, 100.0) for t in range(4)]
-    clip = [Frame(t, t / 10, painted(place)) for t, place in enumerate(places)]
-    first = next(reader.video(clip))[1].people[0]
-    low, high = STICK.min(0) + places[0], STICK.max(0) + places[-1]
-    np.testing.assert_allclose(first.box, [*low, *high], atol=2)
-
-
-def test_somebody_lost_is_searched_for_and_is_somebody_new(reader: Predictor) -> None:
     empty = np.zeros((360, 640, 3), np.uint8)
-    here, there = painted((20.0, 100.0)), painted((500.0, 150.0))
-    frames = [here] * 4 + [empty] * LOST_FRAMES + [there] * 8
-    video = [Frame(t, t / 25, rgb) for t, rgb in enumerate(frames)]
-    people: list[Person] = [result.people[0] for _, result in reader.video(video)]
-    assert people[3].track == 0
-    assert people[4].score.max() < 0.1
-    assert people[-1].track == 1
-    assert np.abs(people[-1].xy - STICK - (500.5, 150.5)).max() < 1.5
+    here = painted((200.0, 100.0))
+    gone = round(seconds * 25)
+    frames = [here] * 4 + [empty] * gone + [here] * 10
+    results = [r for _, r in reader.video(Frame(t, t / 25, rgb) for t, rgb in enumerate(frames))]
+    assert all(len(r.people) == 1 for r in results[:4])
+    assert all(r.people == () for r in results[4 : 4 + gone])
+    assert [p.track for p in results[-1].people] == [track]
+
+
+def test_a_blank_frame_shows_nobody(weights: Path) -> None:
+    blank = np.full((90, 160, 3), 90, np.uint8)
+    predictor = Predictor()
+    assert predictor.image(blank).people == ()
+    clip = [Frame(t, t / 25, blank) for t in range(3)]
+    assert [r.people for _, r in predictor.video(clip)] == [(), (), ()]
+
+
+def test_a_box_that_is_given_holds_its_person(reader: Predictor) -> None:
+    rgb = painted((20.0, 100.0)) + painted((400.0, 120.0))
+    box = np.array([*STICK.min(0) + (400, 120), *STICK.max(0) + (400, 120)])
+    for _, result in reader.video([Frame(t, t / 25, rgb) for t in range(5)], box=box):
+        (person,) = result.people
+        assert np.abs(person.xy - STICK - (400.5, 120.5)).max() < 1.0
+
+
+def test_a_frame_without_a_time_is_refused(reader: Predictor) -> None:
+    with pytest.raises(ValueError, match="frame 3 has the time nan"):
+        reader.session().push(Frame(3, np.nan, painted((20.0, 100.0))))
 
 
 def test_smoothing_calms_a_trembling_person(

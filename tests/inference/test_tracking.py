@@ -6,7 +6,7 @@ import pytest
 from poseact.core.geometry import iou
 from poseact.core.layouts import PA17
 from poseact.core.types import Person
-from poseact.inference.tracking import confident, identify, lost, next_box, pose_box
+from poseact.inference.tracking import confident, identify, next_box, pose_box
 
 SIZE = (640, 480)
 
@@ -64,12 +64,6 @@ def test_a_slow_walk_never_leaves_a_crop_of_one_and_a_quarter(xy: np.ndarray) ->
         centre = (box[:2] + box[2:]) / 2
         assert (np.abs(points - centre) <= side).all()
         box = next_box(person(points, box), SIZE)
-
-
-def test_lost_needs_several_frames_in_a_row() -> None:
-    assert not lost([0.05] * 4)
-    assert lost([0.9, *[0.05] * 5])
-    assert not lost([0.05, 0.05, 0.05, 0.9, 0.05, 0.05])
 
 
 def test_people_keep_their_numbers_when_their_order_changes(xy: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from poseact.cli.app import main
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, HALPE26, MSR20, SBU15, Layout, layout_named
 from poseact.core.types import NO_TRACK, Keypoints, Person, Result
-from poseact.inference.detector import FromFile, RTMLib
+from poseact.inference.keypoint_sources import FromFile, RTMLib
 from poseact.media.pictures import Frame, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.models import weights
@@ -309,7 +309,7 @@ def test_rtmlib_gives_people_and_reads_bgr(monkeypatch: pytest.MonkeyPatch) -> N
     module = fake_rtmlib([(np.stack([xy, xy, xy + 5]), scores)], seen)
     monkeypatch.setitem(sys.modules, "rtmlib", module)
     monkeypatch.setattr(
-        "poseact.inference.detector.find_spec", lambda name: SimpleNamespace(name=name)
+        "poseact.inference.keypoint_sources.find_spec", lambda name: SimpleNamespace(name=name)
     )
     red = np.zeros((240, 320, 3), np.uint8)
     red[..., 0] = 200
@@ -324,7 +324,7 @@ def test_rtmlib_gives_people_and_reads_bgr(monkeypatch: pytest.MonkeyPatch) -> N
 def test_without_rtmlib_the_error_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("poseact.inference.detector.find_spec", lambda name: None)
+    monkeypatch.setattr("poseact.inference.keypoint_sources.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install poseact\[detect\]"):
         RTMLib()
 

@@ -26,8 +26,13 @@ class Predict:
     """A shipped model (see `poseact models`) or a weights file."""
     exit: Exit = None
     """Stop at this prediction block: faster, less exact."""
+    people: Annotated[str, arg(metavar="all|one|N")] = "all"
+    """How many people to follow at most; the largest."""
     box: Box = None
-    """Where the person is (at the start), in px. Without it the person is searched for."""
+    """Where the one person to follow is (at the start), in px."""
+    detector: Literal["people", "rtmlib", "none"] = "people"
+    """Who finds people: the shipped detector, RTMPose's (an extra); or nobody, then there is one
+    person, who fills the picture or the --box."""
     csv: bool = False
     """Also write NAME.csv."""
     html: bool = False
@@ -63,7 +68,11 @@ class Predict:
         from poseact.inference.predictor import Predictor
 
         jobs = find_jobs(self.source)
-        unified = self.unified.wanted(self.model, len(jobs), box=self.box is not None)
+        rtmlib = self.detector == "rtmlib"
+        unified = self.unified.wanted(
+            self.model, len(jobs), box=self.box is not None, rtmlib=rtmlib
+        )
+        people = _people(self.people)
 
         def network() -> Predictor:
             return Predictor(
@@ -73,10 +82,15 @@ class Predict:
                 threads=self.threads,
                 flip=self.flip,
                 smooth=self.smooth,
+                people=people,
+                detector=_detector(self.detector, self.device),
                 action_set=None if unified else 0,
             )
 
-        predictor = self.unified.pipeline(network, self.device) if unified else network()
+        if unified:
+            predictor = self.unified.pipeline(network, self.device, rtmlib=rtmlib)
+        else:
+            predictor = network()
         wanted = Wanted(
             drawing=self.video,
             csv=self.csv,
@@ -104,3 +118,19 @@ class Predict:
                 )
 
             return run_jobs(jobs, work, console=Terminal())
+
+
+def _people(text: str) -> Literal["all", "one"] | int:
+    if text == "all" or text == "one":
+        return text
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise ValueError(f"--people is all, one or a number, 1 or more, got {text}")
+
+
+def _detector(name: Literal["people", "rtmlib", "none"], device: str | None) -> Any:
+    if name != "rtmlib":
+        return name
+    from poseact.inference.keypoint_sources import RTMLib
+
+    return RTMLib(device=device or "cpu").boxes

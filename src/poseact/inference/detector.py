@@ -1,93 +1,118 @@
-"""Where the unified framework gets its 2D joints, beside our own network (`Predictor`): from a file
-that another program wrote, or from rtmlib.
-"""
+"""Where people are in a frame: boxes from a small network that sees all of it at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
+from copy import copy
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
+import torch
 
-from poseact.core.geometry import box_around
-from poseact.core.layouts import HALPE26
-from poseact.core.types import NO_TRACK, Keypoints, Person, Result
-from poseact.media.pictures import Frame
-from poseact.media.video import VideoReader
+from poseact.core.geometry import overlaps
+from poseact.models.multipose import STRIDE, decode
+from poseact.models.weights import load_multipose
 
-LEAST_SCORE = 0.3
-"""Mean score of a person of rtmlib; without anybody it gives joints of an empty picture."""
-
-
-class FromFile:
-    """The people of a keypoint file, frame by frame of the video it was made of."""
-
-    def __init__(self, keypoints: Keypoints) -> None:
-        self.layout = keypoints.layout
-        self._size = keypoints.size
-        self._people = {result.index: result.people for result in keypoints.results}
-
-    def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
-        """Everyone in a file of one frame. ValueError if it has more, or another size."""
-        self._check((rgb.shape[1], rgb.shape[0]))
-        if len(self._people) > 1:
-            raise ValueError(f"the keypoints are {len(self._people)} frames, but this is a picture")
-        return Result(0, 0.0, next(iter(self._people.values())))
-
-    def video(
-        self, source: VideoReader, *, box: np.ndarray | None = None
-    ) -> Iterator[tuple[Frame, Result]]:
-        """Everyone in each frame, by its number; nobody in frames that the file does not have.
-
-        ValueError for another size of the picture, and if the file goes on after the video's end.
-        """
-        self._check(source.size)
-        count = 0
-        for frame in source:
-            count = frame.index + 1
-            yield frame, Result(frame.index, frame.time_s, self._people.get(frame.index, ()))
-        if (last := max(self._people)) >= count:
-            raise ValueError(
-                f"the keypoints go on to frame {last}, counted from 0, the video has {count} "
-                "frames; give the video that they were made of"
-            )
-
-    def _check(self, size: tuple[int, int]) -> None:
-        if self._size not in (None, size):
-            raise ValueError(f"the keypoints are of {self._size} px pictures, this one has {size}")
+SIDE = 320
+"""Px of a frame's longer side as the network sees it."""
+LEAST_SCORE = 0.1
+"""A box with a lower score is nobody's."""
+OVERLAP = 0.65
+"""Of two boxes that overlap more, the less likely one is left out."""
+DARK = 70
+"""If nearly all of a frame is darker than this of 255, its levels are stretched before a second
+try."""
 
 
-class RTMLib:
-    """RTMPose by rtmlib, an extra: everyone in the picture, 26 joints with head top and pelvis.
+class Detections(NamedTuple):
+    """Boxes (n, 4) x0 y0 x1 y1 px, the likeliest first, and scores (n,) 0..1."""
 
-    It downloads its networks when it is first used. mode: "lightweight", "balanced" or
-    "performance". device: "cpu" or "cuda". ImportError says how to install it.
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+class Detects(Protocol):
+    """Whatever says where people are in a picture (H, W, 3) uint8 RGB."""
+
+    def __call__(self, rgb: np.ndarray, /) -> Detections: ...
+
+
+class PeopleDetector:
+    """MoveNet MultiPose on a whole frame.
+
+    weights: name of shipped weights or path of a file. side: px of the longer side of the copy of
+    the frame that the network sees; more finds smaller people and takes longer. Raises
+    FileNotFoundError or ValueError for unusable weights.
     """
 
-    layout = HALPE26
+    def __init__(
+        self,
+        weights: str | Path = "people",
+        *,
+        side: int = SIDE,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if side < STRIDE:
+            raise ValueError(f"side is {STRIDE} px or more, got {side}")
+        self._device, self._side = torch.device(device), side
+        model = load_multipose(weights).model.to(self._device)
+        self._model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def __init__(self, *, mode: str = "balanced", device: str = "cpu") -> None:
-        if find_spec("rtmlib") is None:
-            raise ImportError("rtmlib is not installed: pip install poseact[detect]")
-        library = import_module("rtmlib")
-        self._body = library.BodyWithFeet(mode=mode, backend="onnxruntime", device=device)
+    def sized(self, side: int) -> PeopleDetector:
+        """The same network on copies of another size."""
+        other = copy(self)
+        other._side = side
+        return other
 
-    def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
+    def __call__(self, rgb: np.ndarray, /) -> Detections:
         """Everyone in a picture (H, W, 3) uint8 RGB."""
-        return Result(0, 0.0, self._people(rgb))
+        found = self._detect(rgb)
+        if not len(found.boxes) and (bright := stretched(rgb)) is not None:
+            return self._detect(bright)
+        return found
 
-    def video(
-        self, source: VideoReader, *, box: np.ndarray | None = None
-    ) -> Iterator[tuple[Frame, Result]]:
-        """Everyone in each frame, without tracks."""
-        for frame in source:
-            yield frame, Result(frame.index, frame.time_s, self._people(frame.rgb))
+    def _detect(self, rgb: np.ndarray) -> Detections:
+        small, scale = fitted(rgb, self._side)
+        frame = torch.from_numpy(small).to(self._device).permute(2, 0, 1)[None].float()
+        frame = (frame / 127.5 - 1.0).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            (found,) = decode(self._model(frame))
+        boxes = found.box.double().cpu().numpy() / scale
+        height, width = rgb.shape[:2]
+        boxes = boxes.clip(0, [width, height, width, height])
+        scores = found.score.double().cpu().numpy()
+        sides = (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf)
+        kept = suppressed(boxes, np.where(sides > 1, scores, 0.0))
+        return Detections(boxes[kept], scores[kept])
 
-    def _people(self, rgb: np.ndarray) -> tuple[Person, ...]:
-        points, scores = self._body(np.ascontiguousarray(rgb[..., ::-1]))  # it reads BGR
-        return tuple(
-            Person(xy, None, score, box_around(xy), HALPE26, NO_TRACK)
-            for xy, score in zip(np.asarray(points, float), np.clip(scores, 0.0, 1.0))
-            if score.mean() >= LEAST_SCORE
-        )
+
+def fitted(rgb: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A copy with the longer side of `side` px, grey at the right and bottom so that the sides
+    divide by `STRIDE`; and its scale (4,) over the picture's, x y x y."""
+    height, width = rgb.shape[:2]
+    ratio = side / max(height, width)
+    h, w = max(round(height * ratio), 1), max(round(width * ratio), 1)
+    how = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+    out = np.full((-(-h // STRIDE) * STRIDE, -(-w // STRIDE) * STRIDE, 3), 127, np.uint8)
+    out[:h, :w] = cv2.resize(rgb, (w, h), interpolation=how)
+    return out, np.tile([w / width, h / height], 2)
+
+
+def stretched(rgb: np.ndarray) -> np.ndarray | None:
+    """The picture with its levels stretched; None unless it is dark."""
+    high = float(np.percentile(rgb[::4, ::4], 99))
+    if not 0 < high < DARK:
+        return None
+    levels = (np.arange(256) * (255 / high)).clip(0, 255)
+    return np.asarray(levels.astype(np.uint8)[rgb])
+
+
+def suppressed(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Indices of the boxes (n, 4) that reach `LEAST_SCORE`, the likeliest first, without those that
+    overlap a likelier one by more than `OVERLAP`."""
+    kept: list[int] = []
+    for n in np.argsort(-scores, kind="stable"):
+        if scores[n] >= LEAST_SCORE and (overlaps(boxes[[n]], boxes[kept]) < OVERLAP).all():
+            kept.append(int(n))
+    return np.array(kept, int)

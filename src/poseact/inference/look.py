@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from poseact.core.camera import DEPTH_RANGE_MM, FOCAL
-from poseact.core.geometry import check_box, crop_matrix, square, transform, warp
+from poseact.core.geometry import crop_matrix, square, transform, warp
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Person
-from poseact.inference.finder import find
 from poseact.models.weights import Card, Network
 
 SMALLEST_PX = 16
@@ -142,21 +141,12 @@ class CropNetwork:
             for n in range(count)
         ]
 
-    def first_look(self, rgb: np.ndarray, box: np.ndarray | None, *, search: bool) -> Look:
-        """In the box (4,) px given, else where a search finds somebody, else at the whole frame."""
+    def whole(self, rgb: np.ndarray) -> Look:
+        """Run the network on the square on the whole frame."""
         check_picture(rgb)
-        if box is None and search:
-            return self.search(rgb)
-        if box is None:
-            frame = np.array([0.0, 0.0, rgb.shape[1], rgb.shape[0]])
-            box = square(frame, margin=1 / self.card.margin)
-        (look,) = self.look(rgb, check_box(box)[None])
+        frame = np.array([0.0, 0.0, rgb.shape[1], rgb.shape[0]])
+        (look,) = self.look(rgb, square(frame, margin=1 / self.card.margin)[None])
         return look
-
-    def search(self, rgb: np.ndarray) -> Look:
-        """Look for the person in the whole frame."""
-        size = rgb.shape[1], rgb.shape[0]
-        return find(lambda boxes: self.look(rgb, boxes), size, margin=self.card.margin)
 
     def person(self, look: Look, rgb: np.ndarray, *, track: int) -> Person:
         """The person in one crop of the frame `rgb`; xyz is None for a network without depth."""

@@ -1,7 +1,7 @@
 """From pixels to people: a picture or a video in, one `Result` per frame out.
 
-Where the person is comes from the network itself, the papers' single-person way with more windows
-(`finder`); in a video the box then follows the last pose (`session`).
+Where people are comes from a detector (`detector`), or from the caller; in a video their boxes then
+follow their poses (`session`).
 """
 
 from __future__ import annotations
@@ -9,18 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
+from poseact.core.geometry import check_box
 from poseact.core.types import Result
-from poseact.inference.look import CropNetwork
-from poseact.inference.session import Follower, Following, start_box
+from poseact.inference.detector import Detects, PeopleDetector
+from poseact.inference.look import CropNetwork, Look, check_picture
+from poseact.inference.session import SAME, Following, Session
+from poseact.inference.tracking import likeness, pose_box
 from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream, newest
 from poseact.media.pictures import Frame, read_image
 from poseact.media.video import VideoReader
 from poseact.models.weights import Card, load
+
+STILL_SIDE = 448
+"""Px of the longer side of a picture as the detector sees it; of a video it is `detector.SIDE`."""
+STILL_SCORE = 0.12
+"""Least score of a detected box in a picture: there is no second frame to find somebody in."""
 
 
 class Predictor:
@@ -29,10 +38,11 @@ class Predictor:
     weights: name of shipped weights or path of a file. exit: (pyramid, level) to stop at, for
     speed; None runs all. device: "cpu", "cuda", ...; None takes a GPU if there is one. threads: CPU
     threads of torch, for the whole process. flip: average with the mirror image (twice the cost).
-    smooth: One Euro filter on the poses of a video. search: find the person in the frame and follow
-    it; off, the given box, or the whole frame, serves for every frame. focal_px: of the camera;
-    None assumes `FOCAL` times the longer side of the frame. action_set: which of the model's sets,
-    None for poses alone.
+    smooth: One Euro filter on the poses of a video. people: "all", "one" (the largest) or at most
+    so many. detector: "people" is the shipped one, "none" gives one person, whose box, the given
+    one or the whole frame, serves for every frame; or a callable of your own. focal_px: of the
+    camera; None assumes `FOCAL` times the longer side of the frame. action_set: which of the
+    model's sets, None for poses alone.
 
     Raises FileNotFoundError or ValueError for unusable weights, exit or device.
     """
@@ -46,7 +56,8 @@ class Predictor:
         threads: int | None = None,
         flip: bool = False,
         smooth: bool = True,
-        search: bool = True,
+        people: Literal["all", "one"] | int = "all",
+        detector: Literal["people", "none"] | Detects = "people",
         focal_px: float | None = None,
         action_set: int | None = 0,
     ) -> None:
@@ -67,12 +78,29 @@ class Predictor:
         self.labels: tuple[str, ...] = ()
         if self.model.config.actions and action_set is not None:
             self.labels = _labels(self.card, action_set)
-        self.smooth, self._search, self._action_set = smooth, search, action_set or 0
+        self.smooth, self._action_set = smooth, action_set or 0
+        self._people = _count(people)
+        self._detector, self._still_detector = _detectors(detector, on)
 
     def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
-        """The person in a picture (H, W, 3) uint8 RGB; in `box` (4,) px if given. No action."""
-        look = self.network.first_look(rgb, box, search=self._search)
-        return Result(0, 0.0, (self.network.person(look, rgb, track=0),))
+        """Everyone in a picture (H, W, 3) uint8 RGB, the largest first; or who is in `box` (4,) px.
+
+        Nobody who is not believed is in the result, except in a box that was given. One picture
+        shows no action.
+        """
+        check_picture(rgb)
+        if box is not None:
+            looks = self.network.look(rgb, check_box(box)[None])
+        elif self._still_detector is None:
+            looks = [self.network.whole(rgb)]
+        else:
+            looks = self._everyone(rgb, self._still_detector)
+        size = rgb.shape[1], rgb.shape[0]
+        people = []
+        for number, look in enumerate(looks):
+            person = self.network.person(look, rgb, track=number)
+            people.append(replace(person, box=pose_box(look.xy, look.score, size)))
+        return Result(0, 0.0, tuple(people))
 
     def video(
         self,
@@ -82,8 +110,7 @@ class Predictor:
     ) -> Iterator[tuple[Frame, Result]]:
         """Each frame of a video (path, URL, camera index, or frames) with its result.
 
-        The start box encloses the poses of the first, middle and last frame of the first clip
-        (TPAMI 2020), which is read ahead. A live source starts on its first frame, and gives its
+        box: (4,) px, of the one person to follow, in the first frame. A live source gives its
         newest frame whenever the last one is done. Raises what `VideoReader` raises.
         """
         if isinstance(source, (str, Path, int)):
@@ -91,17 +118,59 @@ class Predictor:
                 yield from self.video(reader, box=box)
             return
         live = isinstance(source, VideoReader) and source.live
-        frames = newest(source) if live else iter(source)
-        if box is None and self._search and not live:
-            box, frames = start_box(self.network, frames)
-        follower = self.follower(box=box)
-        for frame in frames:
-            yield frame, follower.push(frame)
+        session = self.session(box=box)
+        for frame in newest(source) if live else source:
+            yield frame, session.push(frame)
 
-    def follower(self, *, box: np.ndarray | None = None) -> Follower:
-        """For one video, given frame by frame; box: (4,) px, where the person is at its start."""
-        following = Following(self._search, self.smooth, self.labels, self._action_set)
-        return Follower(self.network, following, box=box)
+    def session(self, *, box: np.ndarray | None = None) -> Session:
+        """For one video, given frame by frame; box: (4,) px, of the one person to follow."""
+        following = Following(
+            self._detector, self._people, self.smooth, self.labels, self._action_set
+        )
+        return Session(self.network, following, box=box)
+
+    def _everyone(self, rgb: np.ndarray, detector: Detects) -> list[Look]:
+        """Believed poses in a picture, the largest first, each looked at twice."""
+        found = detector(rgb)
+        boxes = found.boxes[found.scores >= STILL_SCORE]
+        for _ in range(2):  # in the box of the detector, then in that of the pose
+            if not len(boxes):
+                return []
+            looks = self.network.look(rgb, boxes)
+            looks = [s for s in looks if s.score.mean() >= self.card.believed]
+            size = rgb.shape[1], rgb.shape[0]
+            boxes = np.array([pose_box(s.xy, s.score, size) for s in looks])
+        one_each: list[Look] = []
+        for look in sorted(looks, key=lambda s: -float(s.score.mean())):
+            side = float((look.box[2:] - look.box[:2]).max())
+            if all(likeness(look.xy, other.xy, side) < SAME for other in one_each):
+                one_each.append(look)
+        one_each.sort(key=lambda s: -float(np.prod(s.box[2:] - s.box[:2])))
+        return one_each[: self._people]
+
+
+def _detectors(
+    detector: Literal["people", "none"] | Detects, device: torch.device
+) -> tuple[Detects | None, Detects | None]:
+    """What finds people in videos, and in pictures."""
+    if detector == "people":
+        found = PeopleDetector(device=device)
+        return found, found.sized(STILL_SIDE)
+    if detector == "none":
+        return None, None
+    if not callable(detector):
+        raise ValueError(f'detector is "people", "none" or a callable, got {detector!r}')
+    return detector, detector
+
+
+def _count(people: Literal["all", "one"] | int) -> int | None:
+    """At most so many people; None is everyone."""
+    if people == "all":
+        return None
+    count = 1 if people == "one" else people
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f'people is "all", "one" or a count of 1 or more, got {people!r}')
+    return count
 
 
 def _device(name: str | None) -> torch.device:
@@ -127,6 +196,7 @@ def predict(
     *,
     weights: str | Path = "spnet-s",
     box: np.ndarray | None = None,
+    people: Literal["all", "one"] | int = "all",
     exit: tuple[int, int] | None = None,
     device: str | None = None,
     threads: int | None = None,
@@ -139,10 +209,16 @@ def predict(
     are those of `Predictor`, plus those of reading the source.
 
     >>> for result in predict("dance.mp4"):                # doctest: +SKIP
-    ...     print(result.time_s, result.people[0].xy)
+    ...     print(result.time_s, [person.xy for person in result.people])
     """
     predictor = Predictor(
-        weights, exit=exit, device=device, threads=threads, flip=flip, smooth=smooth
+        weights,
+        exit=exit,
+        device=device,
+        threads=threads,
+        flip=flip,
+        smooth=smooth,
+        people=people,
     )
     if is_stream(source):
         source = int(str(source)) if str(source).isdecimal() else str(source)

@@ -1,23 +1,36 @@
-"""Where the person is in the next frame, and who it is.
+"""Who is who: boxes of poses, and pairs of people in frames that follow each other.
 
-The papers' single-person way: the box of a frame is the box around the confident joints of the last
-pose (the crop is larger, by the margin the network was trained with). There is no detector; a
-person who is lost is searched for in the whole frame.
+Boxes as in the papers: around the confident joints of the last pose (the crop is larger, by the
+margin the network was trained with). Pairs by assignment (Kuhn, "The Hungarian method", 1955).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
-from poseact.core.geometry import box_around, iou, square
+from poseact.core.geometry import box_around, iou, overlaps, square
+from poseact.core.layouts import Layout
 from poseact.core.types import Person
 
-LOST_SCORE = 0.6
-"""A pose whose mean joint score is lower is not believed, and not followed."""
-LOST_FRAMES = 5
-"""So many frames in a row that are not believed, and the person counts as lost."""
+LIKENESS = 0.1
+"""Sides of a person by which joints may differ in two poses that are alike (as OKS's k)."""
+CLOTHES = (
+    ("l_shoulder", "r_shoulder", "l_hip", "r_hip"),
+    ("l_hip", "l_knee"),
+    ("r_hip", "r_knee"),
+    ("l_shoulder", "l_elbow"),
+    ("r_shoulder", "r_elbow"),
+    ("l_knee", "l_ankle"),
+    ("r_knee", "r_ankle"),
+)
+"""The means of these joints are where colours are read."""
+
+
+# --------------------------------------------------------------------------------------- boxes
 
 
 def confident(score: np.ndarray, *, threshold: float = 0.3) -> np.ndarray:
@@ -66,12 +79,14 @@ def next_box(person: Person, size: tuple[int, int], *, keep_iou: float = 0.8) ->
     return person.box if iou(square(person.box), square(box)) >= keep_iou else box
 
 
-def lost(
-    scores: Sequence[float], *, threshold: float = LOST_SCORE, frames: int = LOST_FRAMES
-) -> bool:
-    """Whether the mean joint score was under `threshold` in each of the last `frames` frames."""
-    recent = list(scores)[-frames:]
-    return len(recent) == frames and max(recent) < threshold
+# --------------------------------------------------------------------------------------- pairs
+
+
+def assign(cost: np.ndarray, *, limit: float) -> list[tuple[int, int]]:
+    """Pairs (row, column) of the least total cost (n, m), none of which costs more than `limit`."""
+    allowed = np.where(np.isfinite(cost) & (cost <= limit), cost, 1e6)
+    rows, columns = linear_sum_assignment(allowed)
+    return [(int(r), int(c)) for r, c in zip(rows, columns) if allowed[r, c] <= limit]
 
 
 def identify(
@@ -79,18 +94,43 @@ def identify(
 ) -> list[int]:
     """Track numbers for the boxes (N, 4) px of this frame, given the people of the last one.
 
-    Pairs are made from the largest overlap down; a box that overlaps nobody by `min_iou` gets
-    `new_track`, `new_track + 1` and so on.
+    Pairs overlap the most in sum; a box that overlaps nobody by `min_iou` gets `new_track`,
+    `new_track + 1` and so on.
     """
-    pairs = sorted(
-        ((iou(p.box, b), i, n) for i, p in enumerate(before) for n, b in enumerate(boxes)),
-        reverse=True,
-    )
-    tracks: dict[int, int] = {}
-    used: set[int] = set()
-    for overlap, i, n in pairs:
-        if overlap >= min_iou and i not in used and n not in tracks:
-            tracks[n] = before[i].track
-            used.add(i)
+    old = np.array([p.box for p in before], float).reshape(-1, 4)
+    new = np.asarray(boxes, float).reshape(-1, 4)
+    pairs = assign(1 - overlaps(old, new), limit=1 - min_iou)
+    tracks = {n: before[i].track for i, n in pairs}
     fresh = iter(range(new_track, new_track + len(boxes)))
     return [tracks[n] if n in tracks else next(fresh) for n in range(len(boxes))]
+
+
+def likeness(a: np.ndarray, b: np.ndarray, side: float) -> float:
+    """How alike two poses (J, 2) px of people of `side` px are, 0..1: OKS with one k for all."""
+    apart = np.linalg.norm(a - b, axis=-1) / (LIKENESS * max(side, 1.0))
+    return float(np.nan_to_num(np.exp(-(apart**2) / 2)).mean())
+
+
+def clothing(rgb: np.ndarray, xy: np.ndarray, layout: Layout) -> np.ndarray:
+    """Colours (7, 3) of somebody's trunk and limbs, CIE L*a*b* with a dimmed L*; NaN outside.
+
+    What tells people of one scene apart best at a glance, and costs next to nothing. xy: (J, 2) px.
+    """
+    height, width = rgb.shape[:2]
+    points = [xy[[layout.index(joint) for joint in joints]].mean(0) for joints in CLOTHES]
+    reach = max(round(float(np.nanmax(np.ptp(xy, 0))) * 0.03), 1)
+    colours = np.full((len(CLOTHES), 3), np.nan)
+    for n, (x, y) in enumerate(points):
+        if 0 <= x < width and 0 <= y < height:
+            x, y = int(x), int(y)
+            patch = rgb[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+            colours[n] = np.median(patch.reshape(-1, 3), 0)
+    lab = cv2.cvtColor(np.nan_to_num(colours)[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = lab[0].astype(np.float64) * (0.5, 1.0, 1.0)  # light changes more than colour
+    return np.where(np.isnan(colours), np.nan, lab)
+
+
+def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean distance of colours (7, 3) where both are known; NaN if none are."""
+    apart = np.linalg.norm(a - b, axis=-1)
+    return float(apart[np.isfinite(apart)].mean()) if np.isfinite(apart).any() else np.nan

@@ -24,8 +24,8 @@ class ActionHead(Protocol):
 class ActionWindow:
     """The clues of the last `frames` sampled frames and the action they show.
 
-    Until that many frames have come, the first one stands in for those before it, as in the clips
-    of a record that is too short. Raises ValueError for a window without frames.
+    There is no answer before that many frames have come. Raises ValueError for a window without
+    frames.
     """
 
     def __init__(self, model: ActionHead, frames: int, *, action_set: int = 0) -> None:
@@ -36,14 +36,16 @@ class ActionWindow:
         self._action_set = action_set
         self._ring: deque[tuple[Tensor, ...]] = deque(maxlen=frames)
 
-    def push(self, clues: tuple[Tensor, ...]) -> np.ndarray:
-        """Action probabilities (A,) of the window that ends with this frame.
+    def push(self, clues: tuple[Tensor, ...]) -> np.ndarray | None:
+        """Action probabilities (A,) of the window that ends with this frame; None until it is full.
 
         clues: of one frame, each (N, ...) for N views of it (1, or 2 with the mirror image); the
         probabilities of the views are averaged. The answer is the last action block's.
         Raises ValueError if the model has no action block (one that was cut before the first).
         """
-        self._ring.extend([clues] * (1 if self._ring else self._frames))
+        self._ring.append(clues)
+        if len(self._ring) < self._frames:
+            return None
         window = tuple(torch.stack(clue, 1) for clue in zip(*self._ring))  # N T ...
         with torch.inference_mode():
             blocks = self._model.actions(window)

@@ -26,6 +26,8 @@ def _reads(card: Card) -> str:
         return (
             f"2D joints to 3D, layout {card.layout}, scaled to the {card.config['normalisation']}"
         )
+    if card.architecture == "multipose":
+        return "boxes of everyone in a frame"
     if card.architecture == "enas":
         dims, persons = 2 if card.config["flat"] else 3, card.config["persons"]
         who = "one person" if persons == 1 else f"{persons} persons"

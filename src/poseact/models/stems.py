@@ -288,7 +288,8 @@ class MobileNetFPN(nn.Module):
         return maps
 
 
-def _head(outputs: int) -> nn.Sequential:
+def movenet_head(outputs: int) -> nn.Sequential:
+    """A head of MoveNet on its map of stride 4."""
     return nn.Sequential(
         ConvSame(24, 24, (3, 3), groups=24), Biased(24, 96), nn.ReLU(), Biased(96, outputs)
     )
@@ -309,7 +310,11 @@ class CentreHeads(nn.Module):
 
     def __init__(self, joints: int) -> None:
         super().__init__()
-        self.heatmap, self.regress, self.centre = _head(joints), _head(2 * joints), _head(1)
+        self.heatmap, self.regress, self.centre = (
+            movenet_head(joints),
+            movenet_head(2 * joints),
+            movenet_head(1),
+        )
         self.sharpness = nn.Parameter(torch.full((joints, 1, 1), SHARPNESS))
 
     def forward(self, x: Float[Tensor, "N C h w"]) -> Float[Tensor, "N J h w"]:

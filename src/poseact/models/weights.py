@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from poseact.core.files import whole_file
 from poseact.core.layouts import layout_named
 from poseact.models.lifter import Lifter, LifterConfig
+from poseact.models.multipose import MultiPose, MultiPoseConfig
 from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.spnet import SPNet, SPNetConfig
 
@@ -64,6 +65,13 @@ class LoadedLifter(NamedTuple):
     card: Card
 
 
+class LoadedMultiPose(NamedTuple):
+    """A detector of people in eval mode and its card."""
+
+    model: MultiPose
+    card: Card
+
+
 def network(config: NetworkConfig) -> Network:
     """The network of a configuration, with fresh weights."""
     return SPNet(config) if isinstance(config, SPNetConfig) else Multitask(config)
@@ -77,6 +85,8 @@ def build(card: Card) -> Network:
         return Multitask(MultitaskConfig(**_known(card, MultitaskConfig)))
     if card.architecture == "lifter":
         raise ValueError("a lifter sees joints, not pictures; it is for `poseact lift`")
+    if card.architecture == "multipose":
+        raise ValueError("a detector of people gives boxes; it is for `--detector`")
     if card.architecture == "enas":
         raise ValueError("a classifier of skeletons is for `poseact predict --classifier`")
     raise ValueError(
@@ -149,6 +159,18 @@ def load_lifter(name_or_path: str | Path) -> LoadedLifter:
     model = Lifter(LifterConfig(**_known(card, LifterConfig)))
     fill(model, tensors, path)
     return LoadedLifter(model.eval(), card)
+
+
+def load_multipose(name_or_path: str | Path) -> LoadedMultiPose:
+    """A detector of people on the CPU, ready to use, from a shipped name or a file; errors as in
+    `load`."""
+    path = find(name_or_path)
+    card, tensors = read_file(path)
+    if card.architecture != "multipose":
+        raise ValueError(f"{path} is {card.architecture}, which is no detector of people")
+    model = MultiPose(MultiPoseConfig(**_known(card, MultiPoseConfig)))
+    fill(model, tensors, path)
+    return LoadedMultiPose(model.eval(), card)
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

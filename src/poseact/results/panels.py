@@ -11,6 +11,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from poseact.core.geometry import overlaps
 from poseact.core.layouts import Layout
 from poseact.core.types import Person, Result
 from poseact.results.drawing import (
@@ -227,12 +228,13 @@ def annotate(
     min_score: float = 0.3,
     azimuth_deg: float = 30.0,
 ) -> np.ndarray:
-    """A frame with skeletons, the main person's 3D view (top right) and actions (bottom left).
+    """A frame with skeletons, the main person's 3D view and actions, in corners that are free.
 
     The main person is the one with the largest box; with several people each has a tag with its
-    track and best action. inset: whether to show the 3D view. beside: put both into a dark column
-    to the right, for pictures that the person fills. A picture under 480 px is enlarged to keep
-    text readable; the size of the output depends on the size of rgb and on `beside` alone.
+    track and best action, and there are no bars. inset: whether to show the 3D view. beside: put
+    both into a dark column to the right, for pictures that the person fills. A picture under 480 px
+    is enlarged to keep text readable; the size of the output depends on the size of rgb and on
+    `beside` alone.
     """
     rgb, result = _enlarged(rgb, result)
     height, width = rgb.shape[:2]
@@ -240,21 +242,33 @@ def annotate(
     margin, column = round(short * 0.025), round(short * 0.6) if beside else 0
     out = np.full((height, width + column, 3), PANEL, np.uint8)
     out[:, :width] = rgb
+    boxes = np.array([p.box for p in result.people]).reshape(-1, 4)
     main = max(result.people, key=person_px, default=None)
     if main is not None and inset and main.xyz is not None:
         size = column if beside else round(short * 0.34)
         view = view_3d(main.xyz, main.layout, size=size, azimuth_deg=azimuth_deg)
-        gap = 0 if beside else margin
-        _paste(out, view, (width + column - size - gap, gap))
-    if main is not None and main.action is not None and result.labels:
+        corners = [(width - size - margin, margin), (margin, margin)]
+        _paste(out, view, (width, 0) if beside else _free(corners, view, boxes))
+    if main is not None and main.action is not None and result.labels and len(boxes) == 1:
         bar = action_bar(result.labels, main.action, width=column or round(short * 0.56))
-        _paste(out, bar, (width if beside else margin, height - bar.shape[0] - margin))
+        low = height - bar.shape[0] - margin
+        corners = [(margin, low), (width - bar.shape[1] - margin, low)]
+        _paste(out, bar, (width, low) if beside else _free(corners, bar, boxes))
     # People go over the panels: no limb is hidden.
     out[:, :width] = draw_people(out[:, :width], result, min_score=min_score)
     if len(result.people) > 1:
         for person in result.people:
             _draw_tag(out[:, :width], person, result.labels, short)
     return out
+
+
+def _free(
+    corners: Sequence[tuple[int, int]], panel: np.ndarray, boxes: np.ndarray
+) -> tuple[int, int]:
+    """The corner where a panel covers least of people's boxes (n, 4), of equals the first."""
+    places = np.array([(x, y, x + panel.shape[1], y + panel.shape[0]) for x, y in corners], float)
+    covered = np.nan_to_num(overlaps(places, boxes)).sum(1)
+    return corners[int(np.argmin(covered.round(2)))]
 
 
 def _enlarged(rgb: np.ndarray, result: Result) -> tuple[np.ndarray, Result]:

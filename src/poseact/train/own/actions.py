@@ -94,7 +94,7 @@ def train_actions(
     """
     started_s = time.monotonic()
     out = Path(out)
-    base = Predictor(settings.weights, device=device, smooth=False)
+    base = Predictor(settings.weights, device=device, smooth=False, people="one")
     if not base.labels:
         raise ValueError(f"{settings.weights} has no action heads; start from weights that have")
     clips = load_clips(settings.root, fps=settings.fps, boxes=settings.boxes, console=console)

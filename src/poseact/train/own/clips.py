@@ -146,11 +146,10 @@ def _check_classes(root: Path, labels: Sequence[str], *, by_folder: bool) -> Non
 
 
 def follow(predictor: Predictor, clip: Clip) -> dict[int, np.ndarray]:
-    """Frame -> box (4,) px looked into, at the card's rate, where somebody was seen."""
-    follower, boxes = predictor.follower(), {}
+    """Frame -> box (4,) px of the person, at the card's rate, where somebody was seen."""
+    session, boxes = predictor.session(), {}
     for t in _followed(clip, predictor.card):
-        (person,) = follower.push(Frame(t, t / clip.fps, clip.picture(t))).people
-        if person.score.mean() >= predictor.card.believed:
+        for person in session.push(Frame(t, t / clip.fps, clip.picture(t))).people:
             boxes[t] = person.box
     return boxes
 
