@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from poseact.core.camera import project, to_world
 from poseact.core.geometry import box_around, square
-from poseact.core.layouts import MPII16, PENN13, convert
+from poseact.core.layouts import MPII16, NTU25, PENN13, Layout, convert
 from poseact.core.types import Record
 from poseact.data import synthetic, write
-from poseact.data.sets import folder, mpii, penn
+from poseact.data.sets import folder, h36m, mpii, ntu, penn
 from poseact.media.pictures import read_image
 from poseact.media.video import VideoReader
 from poseact.people.scene import PeopleConfig
@@ -159,6 +160,73 @@ class TestMpii:
         assert read_image(tmp_path / "mpii" / "images" / rows[4]["image"]).shape == (80, 96, 3)
 
 
+def convert_3d(record: Record, layout: Layout) -> np.ndarray:
+    assert record.xyz is not None
+    return convert(record.xyz, record.layout, layout)
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Record]]:
+    cache = tmp_path_factory.mktemp("cache")
+    records = synthetic.load(replace(CONFIG, layout="H36M17"), 5, cache=cache)
+    records = [replace(record, action=i % 2) for i, record in enumerate(records)]
+    return {"train": records[:3], "test": records[3:]}
+
+
+class TestHuman36m:
+    def test_the_reader_gives_back_what_was_written(
+        self, moving: dict[str, list[Record]], tmp_path: Path
+    ) -> None:
+        write.write_h36m(moving, tmp_path / "h36m", labels=("Walking", "SittingDown"))
+        for split, records in moving.items():
+            back = h36m.load(tmp_path / "h36m", split)
+            assert len(back) == len(records)
+            for before, after in zip(records, back, strict=True):
+                name = h36m.ACTIONS[after.action or 0]
+                assert name == ("Walking", "SittingDown")[before.action or 0]
+                assert after.frame is not None and before.frame is not None
+                assert alike(after.frame(4), before.frame(4))
+                assert after.xyz is not None and before.xyz is not None
+                np.testing.assert_allclose(after.xyz, before.xyz, atol=0.01)
+                np.testing.assert_allclose(after.xy, before.xy, atol=1e-3)
+                assert after.camera is not None
+                np.testing.assert_allclose(
+                    project(after.camera, to_world(after.camera, after.xyz.astype(float)))[0],
+                    after.xy,
+                    atol=0.05,
+                )
+
+    def test_what_it_needs(self, moving: dict[str, list[Record]], tmp_path: Path) -> None:
+        for lacking, what in (("xyz", "3D poses"), ("camera", "camera")):
+            with pytest.raises(ValueError, match=f"has no {what}"):
+                bare = [replace(moving["test"][0], **{lacking: None})]
+                write.write_h36m({"train": bare}, tmp_path / "x", labels=("Walking", "Sitting"))
+        assert not (tmp_path / "x").exists()
+
+
+class TestNtu:
+    def test_the_reader_gives_back_what_was_written(
+        self, splits: dict[str, list[Record]], tmp_path: Path
+    ) -> None:
+        names = ("throw", "clapping", "hand waving")
+        write.write_ntu(splits, tmp_path / "ntu", labels=names)
+        for protocol in ("cross_subject", "cross_view"):
+            for split, records in splits.items():
+                back = ntu.load(tmp_path / "ntu", split, protocol=protocol)
+                assert len(back) == 3
+                by_class = {ntu.ACTIONS[r.action or 0]: r for r in back}
+                for before in records:
+                    after = by_class[names[before.action or 0]]
+                    assert after.frame is not None and before.frame is not None
+                    assert alike(after.frame(4), before.frame(4))
+                    assert after.xyz is not None
+                    xy = convert(before.xy, before.layout, NTU25)
+                    np.testing.assert_allclose(after.xy, xy, atol=2e-3)  # unknown ones, too
+                    xyz = convert_3d(before, NTU25)
+                    np.testing.assert_allclose(after.xyz, xyz, atol=2e-3)
+                    assert np.isnan(after.xy[:, NTU25.index("l_thumb")]).all()
+
+
 class TestWhole:
     def test_nothing_half_written_is_left(
         self, splits: dict[str, list[Record]], tmp_path: Path
@@ -219,9 +287,18 @@ class TestPeople:
             "valid.json",
         ]
 
+    def test_three_dimensions_have_no_validation_people(self, tmp_path: Path) -> None:
+        counts = {"train": 2, "val": 1, "test": 1}
+        write.write_people("h36m", tmp_path / "h", counts, self.PEOPLE)
+        write.write_people("ntu", tmp_path / "n", counts, self.PEOPLE)
+        assert [len(h36m.load(tmp_path / "h", s)) for s in ("train", "test")] == [2, 1]
+        assert [len(ntu.load(tmp_path / "n", s)) for s in ("train", "test")] == [2, 1]
+        (record,) = ntu.load(tmp_path / "n", "test")
+        assert np.isfinite(record.xy[:, NTU25.index("l_hand")]).all()
+
     def test_what_cannot_be_written(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="form of penn, mpii, folder; got 'ntu'"):
-            write.write_people("ntu", tmp_path / "n", {"train": 1}, self.PEOPLE)
+        with pytest.raises(ValueError, match="form of penn, mpii, h36m, ntu, folder; got 'coco'"):
+            write.write_people("coco", tmp_path / "n", {"train": 1}, self.PEOPLE)
         with pytest.raises(ValueError, match="Penn Action has no class for them"):
             write.write_people(
                 "penn", tmp_path / "n", {"train": 1}, replace(self.PEOPLE, actions=("walk",))

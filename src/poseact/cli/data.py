@@ -129,14 +129,17 @@ class Convert:
 class Write:
     """Write rendered people in the folder form of a data set, to try a pipeline before its data."""
 
-    form: Annotated[Positional[Literal["penn", "mpii", "folder"]], arg(metavar="KIND")]
-    """Whose form: Penn Action's, MPII's (HRNet's files), or a folder of clips a class."""
+    form: Annotated[
+        Positional[Literal["penn", "mpii", "h36m", "ntu", "folder"]], arg(metavar="KIND")
+    ]
+    """Whose form: Penn Action's, MPII's (HRNet's files), Human3.6M's (mmpose's files), NTU RGB+D's,
+    or a folder of clips a class."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """The folder to make."""
     source: Annotated[Literal["people"], arg(name="from")] = "people"
     """What is written: rendered people."""
     clips: tuple[int, int, int] = (200, 40, 40)
-    """Clips of train, val and test (MPII has no test)."""
+    """Clips of train, val and test (MPII has no test; Human3.6M and NTU have no val)."""
     frames: int = 16
     """Of each clip."""
     fps: float = 12.0

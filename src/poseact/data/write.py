@@ -7,6 +7,7 @@ A folder appears when it is whole; one that already holds something is refused.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,15 +20,16 @@ from scipy.io import savemat
 from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_folder
 from poseact.core.geometry import box_around
-from poseact.core.layouts import MPII16, PENN13, convert
+from poseact.core.layouts import H36M17, MPII16, NTU25, PENN13, Layout, convert
 from poseact.core.types import NO_ACTION, Record
 from poseact.data import synthetic
+from poseact.data.sets import h36m, ntu
 from poseact.media.pictures import write_image
 from poseact.media.video import VideoWriter
 from poseact.people.scene import PeopleConfig
 
 Splits = Mapping[str, Sequence[Record]]
-FORMS = ("penn", "mpii", "folder")
+FORMS = ("penn", "mpii", "h36m", "ntu", "folder")
 """The data sets whose form rendered people can be written in."""
 
 _PENN_CLASSES = {  # a rendered action -> Penn Action's word for it
@@ -40,6 +42,26 @@ _PENN_CLASSES = {  # a rendered action -> Penn Action's word for it
     "bowling": "bowl",
     "tennis_forehand": "tennis_forehand",
 }
+
+_H36M_CLASSES = {
+    "idle": "Waiting",
+    "walk": "Walking",
+    "wave": "Greeting",
+    "sit_down": "SittingDown",
+}
+_NTU_CLASSES = {
+    "jump": "jump up",
+    "wave": "hand waving",
+    "kick": "kicking something",
+    "throw": "throw",
+    "sit_down": "sitting down",
+    "pick_up": "pickup",
+    "clap": "clapping",
+}
+_CLASSES = {"penn": _PENN_CLASSES, "h36m": _H36M_CLASSES, "ntu": _NTU_CLASSES}
+_NAMES = {"penn": "Penn Action", "h36m": "Human3.6M", "ntu": "NTU RGB+D"}
+_LAYOUTS = {"h36m": "H36M17", "ntu": "PA21"}
+_LACKING = {"mpii": "test", "h36m": "val", "ntu": "val"}
 
 _HEAD_SHARE = 0.6  # PCKh's head size over the diagonal of the head box
 _MPII_NAMES = (
@@ -60,31 +82,35 @@ def write_people(
 ) -> None:
     """Rendered people in one of `FORMS`: so many `clips` of each split train, val, test.
 
-    Of the actions of `people` Penn Action's form holds those that it has a class for; MPII's form
-    has stills, one a frame, and no test split. Raises ValueError where that leaves nothing.
+    Of the actions of `people` the forms of Penn Action, Human3.6M and NTU hold those that they have
+    a class for. MPII's form has stills, one a frame, and no test split; Human3.6M and NTU have no
+    validation people. Raises ValueError where that leaves nothing.
     """
     if form not in FORMS:
         raise ValueError(f"people are written in the form of {', '.join(FORMS)}; got {form!r}")
     _refuse_filled(Path(out))
-    if form == "penn":
-        known = tuple(action for action in people.actions if action in _PENN_CLASSES)
+    classes = _CLASSES.get(form, {})
+    if classes:
+        known = tuple(action for action in people.actions if action in classes)
         if not known:
-            raise ValueError(
-                f"Penn Action has no class for them; it has {', '.join(_PENN_CLASSES)}"
-            )
-        people = replace(people, actions=known)
-    wanted = {s: n for s, n in clips.items() if n and not (form == "mpii" and s == "test")}
+            raise ValueError(f"{_NAMES[form]} has no class for them; it has {', '.join(classes)}")
+        people = replace(people, actions=known, layout=_LAYOUTS.get(form, people.layout))
+    wanted = {s: n for s, n in clips.items() if n and s != _LACKING.get(form)}
     splits = {
         split: synthetic.load(
             replace(people, split=cast(Any, split)), count, workers=workers, console=console
         )
         for split, count in wanted.items()
     }
+    labels = [classes[action] for action in people.actions] if classes else people.actions
     if form == "mpii":
         write_mpii(splits, out, progress=progress)
     elif form == "penn":
-        labels = [_PENN_CLASSES[action] for action in people.actions]
         write_penn(splits, out, labels=labels, progress=progress)
+    elif form == "h36m":
+        write_h36m(splits, out, labels=labels, progress=progress)
+    elif form == "ntu":
+        write_ntu(splits, out, labels=labels, fps=people.fps, progress=progress)
     else:
         write_folder(splits, out, labels=people.actions, fps=people.fps, progress=progress)
 
@@ -184,6 +210,86 @@ def write_mpii(
             savemat(folder / "annot" / f"gt_{stem}.mat", _mpii_truth(rows, heads))
 
 
+def write_h36m(
+    splits: Splits,
+    out: str | Path,
+    *,
+    labels: Sequence[str],
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Human3.6M in mmpose's form: `annotation_body3d/fps50/h36m_train.npz`, `cameras.pkl`, images.
+
+    The split "train" becomes S1 S5 S6 S7 S8, all others S9 and S11. labels: class names of the data
+    set. Every clip has a camera of its own, at the origin of its axes. ValueError for records
+    without 3D poses or a camera. Coordinates count as ours do.
+    """
+    cameras: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    with _new_folder(out) as folder:
+        tables: dict[str, list[tuple[str, np.ndarray, np.ndarray]]] = {"train": [], "test": []}
+        for split, records in splits.items():
+            kind = "train" if split == "train" else "test"
+            people = h36m.SUBJECTS[kind]
+            for record in records:
+                subject, view = people[len(cameras) % len(people)], f"{len(cameras) + 1:08d}"
+                stem = f"{subject}_{_class_name(record, labels)}_1.{view}"
+                cameras[subject, view] = _h36m_camera(record)
+                xy, xyz = _poses(record, H36M17)
+                for t in range(len(record)):
+                    name = f"{subject}/{stem}/{stem}_{t + 1:06d}.jpg"
+                    write_image(folder / "images" / name, _picture(record, t))
+                    tables[kind].append((name, xy[t], xyz[t]))
+                if progress is not None:
+                    progress(1)
+        base = folder / "annotation_body3d"
+        (base / "fps50").mkdir(parents=True)
+        (base / "cameras.pkl").write_bytes(pickle.dumps(cameras))
+        for kind, rows in tables.items():
+            names, xy, xyz = zip(*rows, strict=True) if rows else ((), (), ())
+            known = [np.isfinite(p.sum(-1, keepdims=True)) for p in xy]
+            np.savez(
+                base / "fps50" / f"h36m_{kind}.npz",
+                imgname=np.array(names, np.str_),
+                part=np.array([np.hstack(v) for v in zip(xy, known)]).reshape(-1, 17, 3),
+                S=np.array([np.hstack(v) for v in zip(np.divide(xyz, 1000), known)]).reshape(
+                    -1, 17, 4
+                ),
+            )
+
+
+def write_ntu(
+    splits: Splits,
+    out: str | Path,
+    *,
+    labels: Sequence[str],
+    fps: float = 30.0,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """NTU RGB+D as downloaded: `nturgb+d_skeletons/NAME.skeleton`, `nturgb+d_rgb/NAME_rgb.mp4`.
+
+    (The published videos are .avi.) "train" becomes people and cameras that train, all other splits
+    such that test, in both protocols of 60 classes. labels: class names of the data set. Joints
+    that the record lacks are not tracked. ValueError for records without 3D poses.
+    """
+    others = sorted(set(range(1, 41)) - ntu.TRAIN_SUBJECTS)
+    trainers = sorted(p for p in ntu.TRAIN_SUBJECTS if p <= 40)
+    with _new_folder(out) as folder:
+        number = 0
+        for split, records in splits.items():
+            people, camera = (trainers, 2) if split == "train" else (others, 1)
+            for record in records:
+                setup, repetition = divmod(number, 999)
+                action = ntu.ACTIONS.index(_class_name(record, labels)) + 1
+                name = f"S{setup + 1:03d}C{camera:03d}P{people[number % len(people)]:03d}"
+                name += f"R{repetition + 1:03d}A{action:03d}"
+                path = folder / "nturgb+d_skeletons" / f"{name}.skeleton"
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(_skeleton_file(record), encoding="utf-8")
+                _write_video(record, folder / "nturgb+d_rgb" / f"{name}_rgb.mp4", fps)
+                number += 1
+                if progress is not None:
+                    progress(1)
+
+
 # ---------------------------------------------------------------------------------- Penn Action
 
 
@@ -247,6 +353,62 @@ def _mpii_truth(rows: list[dict], heads: list[np.ndarray]) -> dict[str, object]:
         "pos_gt_src": joints.transpose(1, 2, 0),
         "headboxes_src": np.array(heads).reshape(-1, 2, 2).transpose(1, 2, 0),
     }
+
+
+# ----------------------------------------------------------------------------- Human3.6M and NTU
+
+
+def _poses(record: Record, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """xy (T, J, 2) px and xyz (T, J, 3) mm in a layout."""
+    if record.xyz is None:
+        raise ValueError(f"a record of {record.source or 'unnamed source'} has no 3D poses")
+    xy, xyz = (
+        convert(points.astype(np.float64), record.layout, layout)
+        for points in (record.xy, record.xyz)
+    )
+    return xy, xyz
+
+
+def _h36m_camera(record: Record) -> dict[str, np.ndarray]:
+    """As cameras.pkl has it: R transposed, T in metres, p in the metadata's order; columns."""
+    camera = record.camera
+    if camera is None:
+        raise ValueError(f"a record of {record.source or 'unnamed source'} has no camera")
+    columns = {"T": camera.t / 1000, "f": camera.f, "c": camera.c, "k": camera.k}
+    columns["p"] = camera.p[::-1]
+    return {"R": camera.R.T, **{name: value[:, None] for name, value in columns.items()}}
+
+
+def _skeleton_file(record: Record) -> str:
+    """One body of 25 joints in every frame."""
+    flip = list(NTU25.flip)  # the Kinect's sides are the picture's mirrored
+    xy, xyz = (points[:, flip] for points in _poses(record, NTU25))
+    known = np.isfinite(xy.sum(-1)) & np.isfinite(xyz.sum(-1))
+    state = np.where(known, 2, 0)
+    if record.visible is not None:
+        seen = convert(record.visible[..., None].astype(np.float64), record.layout, NTU25)[:, flip]
+        state = np.where(known & (seen[..., 0] != 1), 1, state)
+    for joint in _from_the_root(NTU25):  # one that is not tracked is written where its parent is
+        parent = NTU25.parents[joint]
+        for points in (xy, xyz):
+            instead = points[:, parent] if parent >= 0 else 0.0
+            points[:, joint] = np.where(np.isnan(points[:, joint]), instead, points[:, joint])
+    lines = [str(len(record))]
+    for t in range(len(record)):
+        lines += ["1", "72057594037931101 0 1 1 1 1 0 0.0 0.0 2", str(len(NTU25))]
+        for j in range(len(NTU25)):
+            x, y, z = xyz[t, j] * [0.001, -0.001, 0.001]
+            u, v = xy[t, j] - 0.5  # the Kinect counts from the centre of the first pixel
+            lines.append(f"{x:.6f} {y:.6f} {z:.6f} 0 0 {u:.4f} {v:.4f} 0 0 0 0 {state[t, j]}")
+    return "\n".join(lines) + "\n"
+
+
+def _from_the_root(layout: Layout) -> list[int]:
+    """Joints such that a parent comes before its children."""
+    order = [layout.root]
+    for joint in order:
+        order += [child for parent, child in layout.edges if parent == joint]
+    return order
 
 
 # --------------------------------------------------------------------------------------- shared

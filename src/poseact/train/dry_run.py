@@ -36,7 +36,7 @@ def dry_run(config: Config) -> Iterator[str]:
     """
     model = initial_network(config)
     count = sum(p.numel() for p in model.parameters())
-    cost = multiply_adds(model, config.size) / 1e9
+    cost = multiply_adds(model.eval(), config.size) / 1e9
     model.train()
     yield f"{config.name}: {count:,} parameters, {cost:.2f} G multiply-adds a frame"
     fabric = open_fabric(config)
