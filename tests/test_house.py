@@ -45,7 +45,7 @@ ORDER: dict[str, str] = {
     """,
     "people": """
         skeleton draft choreography motions retarget config bodies makehuman raster shading clothes
-        backgrounds cast sensor setting scene __init__
+        backgrounds cast sensor setting scene crowd __init__
     """,
     "data": """
         archives frames augment dataset device_augment pack

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from poseact.people.crowd import CrowdClip, render_crowd
     from poseact.people.motions import ACTIONS, Motion, perform, perform_sequence, random_poses
     from poseact.people.scene import PeopleConfig, RenderedClip, render_clip, render_motion
 
@@ -21,9 +22,11 @@ _HOME = {
         ("ACTIONS", "Motion", "perform", "perform_sequence", "random_poses"), "motions"
     ),
     **dict.fromkeys(("PeopleConfig", "RenderedClip", "render_clip", "render_motion"), "scene"),
+    **dict.fromkeys(("CrowdClip", "render_crowd"), "crowd"),
 }
 __all__ = [
     "ACTIONS",
+    "CrowdClip",
     "Motion",
     "PeopleConfig",
     "RenderedClip",
@@ -31,6 +34,7 @@ __all__ = [
     "perform_sequence",
     "random_poses",
     "render_clip",
+    "render_crowd",
     "render_motion",
 ]
 

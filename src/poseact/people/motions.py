@@ -7,7 +7,7 @@ handedness and a heading, joins actions, and puts the body on the ground. Metres
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -123,12 +123,14 @@ def perform_sequence(
     offsets: Float[np.ndarray, "22 3"],
     yaw: float | None = None,
     mirrored: bool | None = None,
+    treadmill: bool = True,
 ) -> Motion:
     """Several (action, seconds) by one person, each flowing into the next within 0.5 s.
 
     To lie down or get up takes 1 s. The label changes in the middle of the transition. ``yaw`` is
     the first heading, later ones differ a little; ``mirrored`` True is a left-handed person, None
-    draws. Raises ValueError for an unknown action, no steps or a step without a frame.
+    draws; without ``treadmill`` nobody walks on the spot. Raises ValueError for an unknown action,
+    no steps or a step without a frame.
     """
     edges = np.concatenate([[0], np.rint(np.cumsum([s for _, s in steps]) * fps)]).astype(int)
     if len(steps) == 0 or np.diff(edges).min() < 1:
@@ -148,6 +150,8 @@ def perform_sequence(
         blend = fps * (_BLEND_LYING_S if lying else _BLEND_S)
         total = _blend(total, angles, minimum_jerk((frame - edges[i]) / blend + 0.5))
     assert total is not None
+    if not treadmill:
+        total = replace(total, travel=np.ones(len(frame)))
     if mirrored or (mirrored is None and rng.random() < 0.5):
         total = _mirrored(total)
     return _placed(total, label, offsets, rng.uniform(-np.pi, np.pi) if yaw is None else yaw)

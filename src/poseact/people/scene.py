@@ -7,6 +7,7 @@ on how many workers make them and no body, outfit or motion is shared between sp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,14 +92,38 @@ def render_motion(
         spot = middle + side * sideways - rng.uniform(-0.4, 1.8) * toward
         people.append(second_person(motion, config, spot, rng))
     solids = furnish(motion, view, difficulty, rng)
-    textures, around, light = surroundings(motion, config, difficulty, view, rng)
+    textures, around, light = surroundings(motion.position, config, difficulty, view, rng)
     painted = [backgrounds.furniture_material(rng, len(textures)) for _ in solids]
-    scene = _assemble(people, solids, painted)
+    scene = assemble(people, solids, painted)
     strength = difficulty.sensor * rng.uniform(0.5, 1)
     camera = sensor.sample_sensor(rng, strength, height=config.height, width=config.width)
     paint = shading.Paint(scene.materials, textures, lattice(rng))
-    rendering = _render(scene, view, paint, around, light, motion, camera, config, rng)
-    return _label(motion, config, view, rendering)
+    world = to_layout(motion.position, motion.rotation, config.layout)  # T J 3, m
+    frames, depths, joints = [], [], []
+    drawn = draw(
+        scene, view, paint, around, light, camera, config, rng, centres=motion.position[:, 0]
+    )
+    for t, now in enumerate(drawn):
+        frames.append(now.frame)
+        depths.append(now.depth)
+        joints.append(project_joints(world[t], view, t, now.fragments.nearness, config))
+    xyz, xy, inside, visible = (np.stack(values) for values in zip(*joints))
+    actions, depth = action_numbers(motion, config), np.stack(depths)
+    values, votes = np.unique(actions, return_counts=True)
+    return RenderedClip(
+        frames=np.stack(frames),
+        xy=xy,
+        xyz=xyz * 1000,
+        visible=visible,
+        inside=inside,
+        intrinsics=intrinsics(view),
+        box=np.concatenate([xy.min(1), xy.max(1)], 1),
+        action=int(values[votes.argmax()]),
+        actions=actions,
+        phase=motion.phase,
+        silhouette=depth > 0,
+        depth=depth,
+    )
 
 
 # ---------------------------------------------------------------------- rendering
@@ -111,21 +136,24 @@ class SceneMesh(NamedTuple):
     own_faces: int
 
 
-class Rendering(NamedTuple):
-    """Frames, the person's depth in mm, and 1/depth in metres of everything at all samples."""
+class Drawn(NamedTuple):
+    """One frame, the first person's depth in mm (0 = elsewhere), and what is nearest everywhere.
 
-    frames: UInt8[np.ndarray, "t h w 3"]
-    depth: Float32[np.ndarray, "t h w"]
-    nearness: Float32[np.ndarray, "t sh sw"]
+    The fragments are overwritten by the next frame.
+    """
+
+    frame: UInt8[np.ndarray, "h w 3"]
+    depth: Float32[np.ndarray, "h w"]
+    fragments: raster.Fragments
 
 
-def _assemble(
+def assemble(
     people: list[Actor], solids: list[backgrounds.Solids], painted: list[np.ndarray]
 ) -> SceneMesh:
     """One mesh of people and solids; `painted` is the material row of each solid."""
     things = [*people, *solids]
-    first = np.concatenate([[0], np.cumsum([len(thing.rest) for thing in things])])
-    rows = [slice(int(a), int(b)) for a, b in zip(first[:-1], first[1:])]
+    first = np.cumsum([0, *(len(thing.rest) for thing in things)])
+    rows = [slice(a, b) for a, b in zip(first[:-1], first[1:])]
     vertices = np.zeros((first[-1], 3), np.float32)
     cover = np.full((first[-1], shading.LAYERS), -1.0, np.float32)
     base = []
@@ -145,91 +173,95 @@ def _assemble(
     )
     materials = np.concatenate([a.materials for a in people] + [row[None] for row in painted])
     moving = [(where, actor.vertices) for actor, where in zip(people, rows)]
-    return SceneMesh(mesh, materials, moving, len(people[0].faces))
+    return SceneMesh(mesh, materials, moving, len(people[0].faces) if people else 0)
 
 
-def _render(
+def draw(
     scene: SceneMesh,
     view: View,
     paint: shading.Paint,
     around: shading.Around,
     light: raster.Light,
-    motion: Motion,
     camera: sensor.Sensor,
     config: PeopleConfig,
     rng: np.random.Generator,
-) -> Rendering:
-    """Render every frame and send it through the camera's sensor."""
+    *,
+    centres: Float[np.ndarray, "t 3"],
+    shadow_m: float = 4.0,
+) -> Iterator[Drawn]:
+    """Render every frame and send it through the camera's sensor.
+
+    The shadow map is `shadow_m` wide about `centres` (m).
+    """
     height, width, n = config.height, config.width, config.supersample
-    count, mesh = len(motion.position), scene.mesh
-    rendering = Rendering(
-        np.empty((count, height, width, 3), np.uint8),
-        np.empty((count, height, width), np.float32),
-        np.empty((count, n * height, n * width), np.float32),
-    )
+    mesh = scene.mesh
     points = np.empty_like(mesh.vertices)
-    face = np.empty((n * height, n * width), np.int32)
-    bary = np.empty((n * height, n * width, 2), np.float32)
+    fragments = raster.Fragments(
+        np.empty((n * height, n * width), np.float32),
+        np.empty((n * height, n * width), np.int32),
+        np.empty((n * height, n * width, 2), np.float32),
+    )
     seen = np.empty((n * n, 5), np.float32)
-    size = int(np.clip(min(height, width), 96, 160))  # px of the shadow map, 4 m wide
-    light = light._replace(scale=size / 4.0, shadow=np.zeros((size, size), np.float32))
+    size = int(np.clip(min(height, width), 96, 160))  # px of the shadow map
+    light = light._replace(scale=size / shadow_m, shadow=np.zeros((size, size), np.float32))
     tone = sensor.tone_curves(camera)
     rotation, eye = view.rotation.astype(np.float32), view.eye.astype(np.float32)
-    for i in range(count):
+    for i, centre in enumerate(centres.astype(np.float32)):
         for rows, vertices in scene.moving:
             mesh.vertices[rows] = vertices[i]
         raster.vertex_normals(mesh.vertices, mesh.faces, mesh.normals)
-        lit = light._replace(centre=motion.position[i, 0].astype(np.float32))
+        lit = light._replace(centre=centre)
         raster.cast_shadow(mesh.vertices, mesh.faces, lit, points)
         cx, cy = (float(n * c) for c in view.centre[i])
         lens = raster.Camera(rotation, eye, float(n * view.focal[i]), cx, cy)
-        fragments = raster.Fragments(rendering.nearness[i], face, bary)
         raster.project_points(mesh.vertices, lens, points)
         raster.rasterise(points, mesh.faces, fragments)
-        frame, depth, own = rendering.frames[i], rendering.depth[i], scene.own_faces
+        frame = np.empty((height, width, 3), np.uint8)
+        depth = np.empty((height, width), np.float32)
+        own = scene.own_faces
         shading.shade(
             fragments, points, mesh, paint, lens, lit, around, tone, own, seen, frame, depth
         )
-        rendering.frames[i] = sensor.record(frame, camera, rng)
-    return rendering
+        yield Drawn(sensor.record(frame, camera, rng), depth, fragments)
 
 
 # ---------------------------------------------------------------------- labels
-def _label(
-    motion: Motion,
-    config: PeopleConfig,
+class Projected(NamedTuple):
+    """Joints of somebody: camera points (m), px, in the frame, and nothing in front of them."""
+
+    xyz: Float[np.ndarray, "j 3"]
+    xy: Float[np.ndarray, "j 2"]
+    inside: Bool[np.ndarray, "j"]
+    visible: Bool[np.ndarray, "j"]
+
+
+def project_joints(
+    joints: Float[np.ndarray, "j 3"],
     view: View,
-    rendering: Rendering,
-) -> RenderedClip:
-    joints = view.see(to_layout(motion.position, motion.rotation, config.layout))  # T J 3, m
-    count = len(joints)
-    intrinsics = np.zeros((count, 3, 3))
-    intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = view.focal
-    intrinsics[:, :2, 2] = view.centre
-    intrinsics[:, 2, 2] = 1
-    xy = joints[..., :2] / joints[..., 2:] * view.focal[:, None, None] + view.centre[:, None]
+    t: int,
+    nearness: Float32[np.ndarray, "sh sw"],
+    config: PeopleConfig,
+) -> Projected:
+    """See world points (m) in frame `t`; `nearness` is 1/depth (1/m) of what is nearest."""
+    xyz = view.see(joints)
+    xy = xyz[:, :2] / xyz[:, 2:] * view.focal[t] + view.centre[t]
     size = np.array([config.width, config.height])
-    inside = np.asarray(((xy >= 0) & (xy < size)).all(-1))
-    sample = np.clip(xy, 0, size - 0.5) * config.supersample
-    column, row = sample.astype(int)[..., 0], sample.astype(int)[..., 1]
-    near = rendering.nearness[np.arange(count)[:, None], row, column]
-    free = near * (joints[..., 2] - VISIBLE_M) < 1  # nothing in front, or not by much
-    index_of = np.array(
-        [*(config.actions.index(a) if a in config.actions else -1 for a in ACTIONS), -1]
-    )
-    actions = index_of[motion.action]
-    values, votes = np.unique(actions, return_counts=True)
-    return RenderedClip(
-        frames=rendering.frames,
-        xy=xy,
-        xyz=joints * 1000,
-        visible=inside & free,
-        inside=inside,
-        intrinsics=intrinsics,
-        box=np.concatenate([xy.min(1), xy.max(1)], 1),
-        action=int(values[votes.argmax()]),
-        actions=actions,
-        phase=motion.phase,
-        silhouette=rendering.depth > 0,
-        depth=rendering.depth,
-    )
+    inside = np.asarray(((xy >= 0) & (xy < size)).all(-1) & (xyz[:, 2] > 0))
+    column, row = (np.clip(xy, 0, size - 0.5) * config.supersample).astype(int).T
+    free = nearness[row, column] * (xyz[:, 2] - VISIBLE_M) < 1  # nothing in front, or not by much
+    return Projected(xyz, xy, inside, inside & free)
+
+
+def action_numbers(motion: Motion, config: PeopleConfig) -> Int[np.ndarray, "t"]:
+    """Indices into `config.actions` over time, -1 = none of them."""
+    index = [*(config.actions.index(a) if a in config.actions else -1 for a in ACTIONS), -1]
+    return np.array(index)[motion.action]
+
+
+def intrinsics(view: View) -> Float[np.ndarray, "t 3 3"]:
+    """The camera's matrices, px."""
+    matrices = np.zeros((len(view.focal), 3, 3))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = view.focal
+    matrices[:, :2, 2] = view.centre
+    matrices[:, 2, 2] = 1
+    return matrices

@@ -27,7 +27,7 @@ class View(NamedTuple):
 
 
 # ---------------------------------------------------------------------- camera
-def _camera_axes(forward: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 3"]:
+def camera_axes(forward: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 3"]:
     """Rows right, down, forward of a camera whose axis is `forward`."""
     forward = forward / np.linalg.norm(forward)
     right = np.cross(forward, [0.0, 1.0, 0.0])
@@ -60,7 +60,7 @@ def place_camera(
     off = np.tan(np.deg2rad(difficulty.off_axis_deg)) * rng.uniform(-0.7, 0.7, 2) * distance
     sideways = np.cross(away, [0.0, 1.0, 0.0])
     target = middle + off[0] * sideways / np.linalg.norm(sideways) + np.array([0, off[1], 0])
-    rotation = _camera_axes(target - eye, np.deg2rad(rng.normal(0, 1) * difficulty.roll_deg))
+    rotation = camera_axes(target - eye, np.deg2rad(rng.normal(0, 1) * difficulty.roll_deg))
     seen = (motion.position - eye) @ rotation.T
     focal, centre = _crop(seen[..., :2] / seen[..., 2:], config, difficulty, rng)
     return View(rotation, eye, focal, centre)
@@ -148,13 +148,16 @@ def _seat(motion: Motion, rng: np.random.Generator) -> list[backgrounds.Solids]:
 
 # ---------------------------------------------------------------------- surroundings
 def surroundings(
-    motion: Motion,
+    space: Float[np.ndarray, "t n 3"],
     config: PeopleConfig,
     difficulty: Difficulty,
     view: View,
     rng: np.random.Generator,
 ) -> tuple[UInt8[np.ndarray, "n l s s 3"], shading.Around, raster.Light]:
-    """Sample a picture, a room or an open ground around the person, and light to go with it."""
+    """Sample a picture, a room or an open ground, and light to go with it.
+
+    `space` are the points (m) that a room must hold.
+    """
     kind = int(rng.choice(3, p=difficulty.kinds))
     photos = None
     if config.backgrounds is not None:
@@ -167,7 +170,7 @@ def surroundings(
         ]
     )
     backdrop, from_photo = _backdrop(kind, photos, config, view, rng)
-    low, high = motion.position.min((0, 1)), motion.position.max((0, 1))
+    low, high = space.min((0, 1)), space.max((0, 1))
     gap = rng.uniform(0.6, 3.5, 4)
     bounds = np.array(
         [
@@ -254,7 +257,7 @@ def _sample_light(
         sun=(1.5 * (1.1 - ambient) * level * warm).astype(np.float32),
         sky=sky.astype(np.float32),
         ground=(sky * rng.uniform(0.35, 0.7)).astype(np.float32),
-        basis=_camera_axes(-direction, 0.0).astype(np.float32),
+        basis=camera_axes(-direction, 0.0).astype(np.float32),
         centre=np.zeros(3, np.float32),
         scale=0.0,
         shadow=np.zeros((1, 1), np.float32),
