@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+N ?= 10000
 
-.PHONY: demo test check docs site package bench clean
+.PHONY: demo test check docs site package bench fuzz clean
 
 demo: $(READY)
 	$(BIN)/poseact demo -o demo_output
@@ -28,6 +29,9 @@ docs: site
 package: $(READY)
 	$(BIN)/python -m pytest -m packaging
 
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.attack $(N) --keep fuzz_output
+
 bench: $(READY)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -37,4 +41,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output poseact_demo poseact_out site build dist *.egg-info src/*.egg-info
+	rm -rf $(VENV) demo_output fuzz_output poseact_demo poseact_out site build dist *.egg-info src/*.egg-info

@@ -35,11 +35,12 @@ STRANGERS = ("data", "models")
 # From the ground up again: a file imports from those before it. An `__init__` that is not named
 # here imports nothing.
 ORDER: dict[str, str] = {
-    "core": "layouts types geometry camera files console",
+    "core": "layouts types geometry camera files reading typed console",
     "media": "pictures live video inputs",
     "results": "drawing panels plot jsonl table page formats",
     "models": """
-        layers pretrained stems multipose frames spnet multitask_actions multitask
+        bounds layers pretrained stems multipose frames spnet multitask_actions
+        multitask
         lifter enas enas_controller densenet temporal weights shipped_models
         original/zoo original/hdf5 original/blueprints original/convert
     """,
@@ -48,7 +49,7 @@ ORDER: dict[str, str] = {
         backgrounds cast sensor setting scene crowd __init__
     """,
     "data": """
-        archives frames augment dataset device_augment pack
+        mat5 archives frames augment dataset device_augment pack
         sets/coco sets/deephar sets/folder sets/h36m_cameras sets/h36m sets/jhmdb sets/lsp
         sets/mpi_inf_3dhp sets/mpii sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d
         sets/sbu sets/clips

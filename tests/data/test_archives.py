@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from poseact.core.reading import read_json
 from poseact.data.archives import (
     read_h5,
-    read_json,
     read_mat,
     read_npy,
     read_npz,

@@ -13,6 +13,7 @@ from tyro.conf import Positional, Suppress, arg
 
 from poseact.cli.options import Out
 from poseact.cli.terminal import Terminal, complain
+from poseact.core.reading import understood
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Train:
             raise ValueError(f"write `poseact train {self.recipe}` first, its options after it")
         note, out = Path(self.recipe, "config.json"), self.out
         if self.resume and note.is_file():
-            config, out = from_json(note.read_text()), note.parent
+            with understood(note):
+                config, out = from_json(note.read_text()), note.parent
         else:
             config = recipe(self.recipe)
         config = tyro.cli(

@@ -77,6 +77,18 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def keep_former(path: Path, former: Path) -> None:
+    """What is in `path`, if there is such a file, is in `former`, too, until it is written anew."""
+    if path.is_file():
+        part = _part(former)
+        part.unlink(missing_ok=True)
+        try:
+            os.link(path, part)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, part)
+        os.replace(part, former)
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     with whole_file(path) as part:
         part.write_bytes(data)

@@ -1,19 +1,18 @@
 """Annotation files of others, read without giving them the power to run code or to fill memory.
 
-.npz and .npy (also with objects), .pkl, .mat (up to 7.2, and 7.3), .h5 and .json. A pickle may name
-numpy's arrays, data types and scalars and Python's plain containers and numbers, and nothing else.
-Every reader raises FileNotFoundError, or ValueError that names the file and says why.
+.npz and .npy (also with objects), .pkl, .mat (5 to 7.3) and .h5. A pickle may name numpy's arrays,
+data types and scalars and Python's plain containers and numbers, and nothing else.
+Every reader raises FileNotFoundError, or what `core.reading.understood` makes of a bad file.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import pickle
+import re
 import struct
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.reading import understood
+from poseact.data import mat5
+
 MAX_BYTES = 4 << 30
 """What a file may hold, unpacked, unless the caller says otherwise."""
-MAX_JSON_BYTES = 1 << 30
 
 
 def safe_join(root: str | Path, relative: str) -> Path:
@@ -101,10 +102,7 @@ def _array(data: bytes) -> np.ndarray:
 
 
 def _unpickle(data: bytes) -> Any:
-    try:
-        return _Plain(io.BytesIO(data), encoding="latin1").load()
-    except RecursionError as error:
-        raise ValueError("a pickle nested too deeply") from error
+    return _Plain(io.BytesIO(data), encoding="latin1").load()
 
 
 # Python's own in Python: the one in C makes a table as long as a pickle tells it to.
@@ -130,17 +128,51 @@ class _Plain(_PythonUnpickler):
         made, state = self.stack[-2:]
         if isinstance(made, np.ndarray):
             _check_state(*state)
-        elif not isinstance(made, np.dtype):
+        elif isinstance(made, np.dtype):
+            self.stack[-1] = _order_of_bytes(made, state)
+        else:
             raise ValueError(f"it sets attributes of {type(made).__name__}")
         super().load_build()
 
     dispatch[pickle.BUILD[0]] = load_build
+
+    def load_bytearray8(self) -> None:
+        """Python's makes room for as many bytes as the pickle says before it looks for them."""
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+
+
+_PLAIN_TYPE = re.compile(r"[<>|=]?(?:[?biufc]\d{0,2}|[SU]\d{1,6}|O\d?)")
+
+
+def _dtype(text: Any, *_: Any) -> np.dtype:
+    """A type of its own, from a plain name: no fields, no dimensions, no metadata."""
+    if not isinstance(text, str) or not _PLAIN_TYPE.fullmatch(text):
+        raise ValueError(f"it makes a data type of {text!r:.60}")
+    return np.dtype(text, copy=True)
+
+
+def _order_of_bytes(made: np.dtype, state: Any) -> tuple[Any, ...]:
+    """The state of a plain type with nothing of the pickle's in it but which byte comes first.
+
+    numpy believes the rest: a size or flags of one's own make it read foreign memory.
+    """
+    order = state[1]
+    if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+        raise ValueError(f"it makes a data type with the state {state!r:.60}")
+    text = made.kind in "SU"
+    size, alignment = (made.itemsize, made.alignment) if text else (-1, -1)
+    return 3, order, None, None, None, size, alignment, made.flags
 
 
 def _check_state(
     _: int, shape: tuple[int, ...], dtype: np.dtype, fortran: bool, raw: bytes | str | list
 ) -> None:
     """numpy would make an array of objects as large as its shape says before it looks at `raw`."""
+    if not isinstance(dtype, np.dtype) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"an array of shape {shape!r:.60} and type {dtype!r:.60}")
     unit = 1 if dtype.hasobject else dtype.itemsize
     if isinstance(raw, list) != dtype.hasobject or math.prod(shape) * unit != len(raw):
         raise ValueError(f"an array of shape {shape} and type {dtype} cannot have {len(raw)} items")
@@ -186,7 +218,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
     ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "dtype"): _dtype,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
@@ -207,37 +239,15 @@ def read_mat(
     version 7.3 without h5py.
     """
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     with _named(path):
         with Path(path).open("rb") as file:
             start = file.read(128)
         if start.startswith(b"MATLAB 7.3"):
             return _read_mat73(path, simplify, max_bytes)
-        _bound(_unpacked_bytes(path, max_bytes), max_bytes)
-        try:
-            found = loadmat(path, simplify_cells=simplify)
-        except (MatReadError, OSError, TypeError, KeyError, IndexError, MemoryError) as error:
-            raise ValueError(f"damaged, or not a MATLAB file ({error})") from error
+        data = mat5.checked(_bytes(path, max_bytes), max_bytes=max_bytes)
+        found = loadmat(io.BytesIO(data), simplify_cells=simplify)
     return {name: value for name, value in found.items() if not name.startswith("__")}
-
-
-def _unpacked_bytes(path: str | Path, limit: int) -> int:
-    """Bytes of a .mat (version 5 to 7.2) with its compressed variables unpacked, up to `limit`."""
-    total = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
-        while order and total <= limit and len(tag := file.read(8)) == 8:
-            kind, size = struct.unpack(order + "II", tag)
-            if kind != 15:  # not miCOMPRESSED
-                file.seek(size, 1)
-                continue
-            unzip = zlib.decompressobj()
-            rest = file.read(size)
-            while rest and not unzip.eof and total <= limit:
-                total += len(unzip.decompress(rest, 1 << 20))
-                rest = unzip.unconsumed_tail
-    return total
 
 
 def read_h5(path: str | Path, *, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
@@ -342,39 +352,16 @@ class _Mat73:
         return data.squeeze() if data.size != 1 else data.item()
 
 
-# ---------------------------------------------------------------------------------------- json
-
-
-def read_json(path: str | Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """What a JSON file (UTF-8) holds."""
-    with _named(path):
-        try:
-            return json.loads(_bytes(path, max_bytes))
-        except RecursionError as error:
-            raise ValueError("JSON nested too deeply") from error
-
-
 # -------------------------------------------------------------------------------------- shared
 
 
 @contextmanager
 def _named(path: str | Path) -> Iterator[None]:
-    """Errors of the reading inside name the file; what a broken file makes of it is ValueError."""
+    """`understood`, of a file that is there."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
+    with understood(path):
         yield
-    except (
-        *(ValueError, EOFError, AttributeError, TypeError, IndexError, KeyError, OverflowError),
-        *(
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            NotImplementedError,
-        ),
-    ) as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _bytes(path: str | Path, max_bytes: int) -> bytes:

@@ -26,6 +26,7 @@ import numpy as np
 from poseact.core.files import Unfinished, remove_unfinished, whole_file
 from poseact.core.geometry import square, transform, union
 from poseact.core.layouts import Layout, layout_named
+from poseact.core.reading import understood
 from poseact.core.types import NO_ACTION, Camera, Record
 from poseact.data.archives import read_npz
 
@@ -124,7 +125,11 @@ def load(root: str | Path, split: str = "train") -> list[Record]:
     damaged or a shard has another length than it had.
     """
     folder = Path(root) / split
-    table = _read_index(folder)
+    with understood(folder / INDEX):
+        return _load(folder, _read_index(folder))
+
+
+def _load(folder: Path, table: Table) -> list[Record]:
     paths = [folder / str(name) for name in table["files"]]
     for path, size in zip(paths, table["file_bytes"], strict=True):
         if not path.is_file():
@@ -148,7 +153,8 @@ def verify(
     or damaged.
     """
     folder = Path(root) / split
-    return _faults(folder, _read_index(folder), progress or _silent)
+    with understood(folder / INDEX):
+        return _faults(folder, _read_index(folder), progress or _silent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +174,7 @@ class PackedFrames:
         if not 0 <= t < len(self.where):
             raise IndexError(f"frame {t} of a record of {len(self.where)}")
         part, offset, size, checksum = self.where[t].tolist()
-        with self.paths[part].open("rb") as file:
+        with understood(self.paths[part]), self.paths[part].open("rb") as file:
             file.seek(offset)
             data = file.read(size)
         if zlib.crc32(data) != checksum:

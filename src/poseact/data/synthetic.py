@@ -24,7 +24,9 @@ from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_file, write_text
 from poseact.core.geometry import box_around
 from poseact.core.layouts import Layout, layout_named
+from poseact.core.reading import understood
 from poseact.core.types import Camera, Record
+from poseact.data.archives import read_npz
 from poseact.people.scene import PeopleConfig, RenderedClip, render_clip
 
 SHARD = 64
@@ -185,10 +187,13 @@ def _read(pool: Path, span: tuple[int, int], layout: Layout) -> list[Record]:
     frames_file, labels_file = _files(pool, span)
     if not frames_file.is_file():
         raise FileNotFoundError(f"{frames_file} is gone; delete {labels_file.name} to render again")
-    store = np.load(frames_file, mmap_mode="r")
-    clip_bytes = int(np.prod(store.shape[1:]))
-    with np.load(labels_file) as archive:
-        labels = {name: archive[name] for name in _LABELS}
+    with understood(frames_file):
+        store = np.load(frames_file, mmap_mode="r")
+        clip_bytes = int(np.prod(store.shape[1:]))
+    with understood(labels_file):
+        labels = {name: value for name, value in read_npz(labels_file).items() if name in _LABELS}
+        if missing := set(_LABELS) - set(labels):
+            raise ValueError(f"{labels_file} lacks {', '.join(sorted(missing))}; delete it")
     if len(store) != len(labels["xy"]):
         raise ValueError(f"{frames_file} and its labels differ in length; delete both")
     records = []

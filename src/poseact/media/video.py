@@ -110,6 +110,8 @@ def _open_video(name: str, stack: contextlib.ExitStack) -> _Opened:
     if not streams:
         raise ValueError(f"{name}: no video in this file, only {_kinds(container)}; is it whole?")
     stream = streams[0]
+    if stream.codec_context is None:
+        raise ValueError(f"{name}: its pictures are coded in a way that this FFmpeg does not know")
     stream.thread_type = "AUTO"
     rate = stream.average_rate or stream.guessed_rate
     fps = float(rate) if rate else UNKNOWN_FPS

@@ -24,6 +24,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from poseact.core.reading import read_json, understood
+from poseact.models.bounds import check_size
+
 OPERATIONS = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "identity")
 """In the order of their numbers in an arc; the first two have weights."""
 CONVOLUTIONS = 2
@@ -109,18 +112,21 @@ def genotype_from_arc(arc: Sequence[int]) -> Genotype:
 
 def read_genotype(path: str | Path) -> Genotype:
     """A genotype from the file of a search. ValueError names the file and what is wrong in it."""
-    try:
-        table = json.loads(Path(path).read_text())
-        cells = [
-            tuple(Node(int(a), str(op_a), int(b), str(op_b)) for a, op_a, b, op_b in table[name])
-            for name in ("normal", "reduction")
-        ]
-        return Genotype(*cells)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a genotype, {{normal: [[input, operation, input, operation], ...], "
-            f"reduction: [...]}}: {error}"
-        ) from error
+    with understood(path):
+        try:
+            table = read_json(path)
+            cells = [
+                tuple(
+                    Node(int(a), str(op_a), int(b), str(op_b)) for a, op_a, b, op_b in table[cell]
+                )
+                for cell in ("normal", "reduction")
+            ]
+            return Genotype(*cells)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not a genotype, {{normal: [[input, operation, input, operation], ...], "
+                f"reduction: [...]}}: {error}"
+            ) from error
 
 
 def random_genotype(nodes: int, generator: torch.Generator) -> Genotype:
@@ -178,6 +184,7 @@ class ENASConfig:
     rows: int = 3
 
     def __post_init__(self) -> None:
+        check_size(self)
         if min(self.classes, self.blocks, self.channels, self.rows) < 1:
             raise ValueError(
                 "classes, blocks, channels and rows are 1 or more, "

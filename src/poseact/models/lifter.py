@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from poseact.core.layouts import H36M17
+from poseact.models.bounds import check_size
 
 Normalisation = Literal["martinez", "screen", "box"]
 Combine = Literal["mean", "det", "gt"]
@@ -43,6 +44,14 @@ class LifterConfig:
     blocks: int = 2
     dropout: float = 0.25
     max_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        check_size(self)
+        if min(self.width, self.blocks) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                "width and blocks are 1 or more, dropout is a share below 1, "
+                f"got {self.width}, {self.blocks} and {self.dropout}"
+            )
 
 
 # ------------------------------------------------------------------------------- normalisation

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from poseact.models.bounds import check_size
 from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.layers import (
     ConvSame,
@@ -67,6 +68,7 @@ class MultitaskConfig:
     cell_centres: bool = False
 
     def __post_init__(self) -> None:
+        check_size(self)
         if self.blocks < 1 or self.action_blocks < 1:
             raise ValueError(
                 f"blocks and action_blocks are at least 1, got {self.blocks}, {self.action_blocks}"

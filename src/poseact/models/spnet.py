@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from poseact.models.bounds import check_size
 from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.layers import (
     ConvSame,
@@ -77,12 +78,11 @@ class SPNetConfig:
     entry_heads: bool = False
 
     def __post_init__(self) -> None:
+        check_size(self)
         if self.image_div < 4 or self.image_div & (self.image_div - 1):
             raise ValueError(f"image_div is a power of two from 4 on, got {self.image_div}")
         if self.levels < 2 or self.pyramids < 1:
-            raise ValueError(
-                f"need levels >= 2 and pyramids >= 1, got {self.levels}, {self.pyramids}"
-            )
+            raise ValueError(f"levels >= 2 and pyramids >= 1, got {self.levels}, {self.pyramids}")
         if bool(self.actions) != bool(self.action_pyramids):
             raise ValueError("actions and action_pyramids are both empty or both given")
         if self.action_pyramids and not 1 <= min(self.action_pyramids) <= self.pyramids:

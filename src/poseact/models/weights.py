@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 
 from poseact.core.files import whole_file
 from poseact.core.layouts import layout_named
+from poseact.core.reading import understood
+from poseact.core.typed import typed
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.models.multipose import MultiPose, MultiPoseConfig
 from poseact.models.multitask import Multitask, MultitaskConfig
@@ -24,6 +27,8 @@ from poseact.models.spnet import SPNet, SPNetConfig
 
 Network = SPNet | Multitask
 NetworkConfig = SPNetConfig | MultitaskConfig
+_Config = TypeVar("_Config", SPNetConfig, MultitaskConfig, LifterConfig, MultiPoseConfig)
+_Net = TypeVar("_Net", bound=nn.Module)
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -80,9 +85,9 @@ def network(config: NetworkConfig) -> Network:
 def build(card: Card) -> Network:
     """The network a card describes, with fresh weights."""
     if card.architecture == "spnet":
-        return SPNet(SPNetConfig(**_known(card, SPNetConfig)))
+        return SPNet(_config(card, SPNetConfig))
     if card.architecture == "multitask":
-        return Multitask(MultitaskConfig(**_known(card, MultitaskConfig)))
+        return Multitask(_config(card, MultitaskConfig))
     if card.architecture == "lifter":
         raise ValueError("a lifter sees joints, not pictures; it is for `poseact lift`")
     if card.architecture == "multipose":
@@ -94,11 +99,11 @@ def build(card: Card) -> Network:
     )
 
 
-def _known(card: Card, config: type) -> dict[str, Any]:
-    strange = set(card.config) - {f.name for f in dataclasses.fields(config)}
+def _config(card: Card, kind: type[_Config]) -> _Config:
+    strange = set(card.config) - {f.name for f in dataclasses.fields(cast(Any, kind))}
     if strange:
         raise ValueError(f"unknown settings {sorted(strange)} for {card.architecture}")
-    return card.config
+    return typed(kind, card.config)
 
 
 def save(path: str | Path, model: nn.Module, card: Card, *, half: bool = False) -> Path:
@@ -144,20 +149,20 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
     tensors are not those of the configuration it names.
     """
     path = find(name_or_path)
-    card, tensors = read_file(path)
-    model = build(card)
-    fill(model, tensors, path)
+    with understood(path):
+        card, tensors = read_file(path)
+        model = filled(lambda: build(card), tensors, path)
     return Loaded(model.to(device).eval(), card)
 
 
 def load_lifter(name_or_path: str | Path) -> LoadedLifter:
     """A lifter on the CPU, ready to use, from a shipped name or a file; errors as in `load`."""
     path = find(name_or_path)
-    card, tensors = read_file(path)
-    if card.architecture != "lifter":
-        raise ValueError(f"{path} is {card.architecture}, which is no lifter of joints to 3D")
-    model = Lifter(LifterConfig(**_known(card, LifterConfig)))
-    fill(model, tensors, path)
+    with understood(path):
+        card, tensors = read_file(path)
+        if card.architecture != "lifter":
+            raise ValueError(f"{path} is {card.architecture}, which is no lifter of joints to 3D")
+        model = filled(lambda: Lifter(_config(card, LifterConfig)), tensors, path)
     return LoadedLifter(model.eval(), card)
 
 
@@ -165,16 +170,26 @@ def load_multipose(name_or_path: str | Path) -> LoadedMultiPose:
     """A detector of people on the CPU, ready to use, from a shipped name or a file; errors as in
     `load`."""
     path = find(name_or_path)
-    card, tensors = read_file(path)
-    if card.architecture != "multipose":
-        raise ValueError(f"{path} is {card.architecture}, which is no detector of people")
-    model = MultiPose(MultiPoseConfig(**_known(card, MultiPoseConfig)))
-    fill(model, tensors, path)
+    with understood(path):
+        card, tensors = read_file(path)
+        if card.architecture != "multipose":
+            raise ValueError(f"{path} is {card.architecture}, which is no detector of people")
+        model = filled(lambda: MultiPose(_config(card, MultiPoseConfig)), tensors, path)
     return LoadedMultiPose(model.eval(), card)
 
 
-def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Put the tensors of a file into the network; ValueError unless they are exactly its own."""
+def filled(make: Callable[[], _Net], tensors: dict[str, Tensor], path: Path) -> _Net:
+    """A network with the tensors of a file, which are compared with it before it is built."""
+    with torch.device("meta"):
+        check_tensors(make(), tensors, path)
+    model = make()
+    kinds = {name: value.dtype for name, value in model.state_dict().items()}
+    model.load_state_dict({name: value.to(kinds[name]) for name, value in tensors.items()})
+    return model
+
+
+def check_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """ValueError unless the tensors of a file are exactly those of the network."""
     expected = model.state_dict()
     missing = sorted(set(expected) - set(tensors))
     extra = sorted(set(tensors) - set(expected))
@@ -189,7 +204,6 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
                 f"{path}: {name} has shape {tuple(value.shape)}, "
                 f"the configuration wants {tuple(expected[name].shape)}"
             )
-    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
 
 
 def read_file(path: Path) -> tuple[Card, dict[str, Tensor]]:
@@ -206,11 +220,9 @@ def read_file(path: Path) -> tuple[Card, dict[str, Tensor]]:
         raise ValueError(f"{path} is a safetensors file without a poseact card")
     try:
         card = json.loads(header)
-        card["labels"] = tuple(tuple(names) for names in card["labels"])
-        card["size"] = tuple(card["size"])
         config = card["config"].items()
         card["config"] = {k: tuple(v) if isinstance(v, list) else v for k, v in config}
         layout_named(card["layout"])
-        return Card(**card), tensors
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        return typed(Card, card), tensors
+    except (TypeError, LookupError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: its poseact card cannot be read ({error})") from error

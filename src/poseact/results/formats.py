@@ -22,6 +22,9 @@ OPENSIM_AXES = np.array([1.0, -1.0, -1.0])
 """Camera axes (x right, y down, z forward) to x right, y up, z towards the camera."""
 
 
+_MOST_ROWS, _MOST_EMPTY = 100_000, 1000  # of a marker file; a row for each frame between poses
+
+
 def write_coco(path: str | Path, header: Header, results: Iterable[Result]) -> None:
     """COCO results: a list of image_id (number of the frame), keypoints x y score, score, bbox.
 
@@ -66,7 +69,8 @@ def write_trc(path: str | Path, header: Header, results: Sequence[Result]) -> li
 
     NAME.trc, or NAME_track1.trc, NAME_track2.trc, ... for several people. Poses are relative to the
     root, which stays at the origin: limbs move, the person does not travel. Cells of unknown
-    joints, and of frames without the person, are empty. ValueError if no pose is 3D.
+    joints, and of frames without the person, are empty. ValueError if no pose is 3D, or if a person
+    is away for so long that the file would be of empty rows.
     """
     path = Path(path)
     tracks: dict[int, dict[int, np.ndarray]] = {}
@@ -80,6 +84,8 @@ def write_trc(path: str | Path, header: Header, results: Sequence[Result]) -> li
     paths = []
     for track, poses in sorted(tracks.items()):
         frames = range(min(poses), max(poses) + 1)
+        if len(frames) > _MOST_ROWS + _MOST_EMPTY * len(poses):
+            raise ValueError(f"{path}: {len(frames)} rows for {len(poses)} poses of track {track}")
         time_s = np.interp(frames, indices, times_s).tolist()
         unseen = np.full((len(header.layout), 3), np.nan)
         rows = [(n, t, poses.get(n, unseen)) for n, t in zip(frames, time_s)]

@@ -6,6 +6,7 @@ Units are in the header. Unknown numbers are null.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 
 from poseact.core.files import Unfinished
 from poseact.core.layouts import LAYOUTS, Layout
+from poseact.core.reading import understood
 from poseact.core.types import Person, Result
 
 SCHEMA = "poseact/1"
+_WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 UNITS = {
     "xy": "px of the upright frame, x right, y down, (0, 0) is the corner of the first pixel",
     "xyz": "mm, root-relative, camera axes: x right, y down, z forward",
@@ -101,7 +104,7 @@ def read_jsonl(path: str | Path) -> tuple[Header, list[Result]]:
         raise FileNotFoundError(f"{path}: no such result file")
     results: list[Result] = []
     header, number = None, 0
-    with path.open(encoding="utf-8") as lines:
+    with understood(path), path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 value = json.loads(line)
@@ -109,7 +112,7 @@ def read_jsonl(path: str | Path) -> tuple[Header, list[Result]]:
                     header = _read_header(value)
                 else:
                     results.append(_read_result(value, header))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except _WRONG as error:
                 why = f"no {error}" if isinstance(error, KeyError) else error
                 raise ValueError(f"{path}, line {number}: not a {SCHEMA} line: {why}") from None
     if header is None:
@@ -136,7 +139,8 @@ def header_json(header: Header) -> dict[str, Any]:
 def _read_header(value: dict[str, Any]) -> Header:
     if value.get("schema") != SCHEMA:
         raise ValueError(f"schema is {value.get('schema')!r}, this version reads {SCHEMA!r}")
-    layout = Layout(value["layout"], tuple(value["joints"]), tuple(value["parents"]))
+    layout = Layout(str(value["layout"]), *map(tuple, (value["joints"], value["parents"])))
+    _check_header(value, layout)
     if LAYOUTS.get(layout.name) == layout:
         layout = LAYOUTS[layout.name]
     width_height = value["size"]
@@ -148,6 +152,21 @@ def _read_header(value: dict[str, Any]) -> Header:
         value["fps"],
         (int(width_height[0]), int(width_height[1])) if width_height else None,
     )
+
+
+def _check_header(value: dict[str, Any], layout: Layout) -> None:
+    """ValueError for a skeleton, labels, a rate or a size that cannot be."""
+    texts = (*layout.joints, *value["labels"], value["source"], value["model"])
+    numbers = range(-1, len(layout))
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("names of joints and labels, source and model are text")
+    if not all(type(p) is int and p in numbers for p in layout.parents) or -1 not in layout.parents:
+        raise ValueError(f"parents are numbers of joints, -1 for the root, got {layout.parents}")
+    fps, size = value["fps"], value["size"]
+    if fps is not None and not 0 < float(fps) < 1e6:
+        raise ValueError(f"fps is frames a second, got {fps!r:.40}")
+    if size is not None and (len(size) != 2 or not all(0 < int(n) < 1 << 20 for n in size)):
+        raise ValueError(f"size is width and height in px, got {size!r:.40}")
 
 
 def result_json(result: Result, header: Header) -> dict[str, Any]:
@@ -189,11 +208,16 @@ def _rounded(values: np.ndarray, digits: int) -> list[Any]:
 
 
 def _read_result(value: dict[str, Any], header: Header) -> Result:
-    people = tuple(_read_person(p, header.layout) for p in value["people"])
-    return Result(int(value["frame"]), float(value["time_s"]), people, header.labels)
+    people = tuple(_read_person(p, header) for p in value["people"])
+    index, time_s = int(value["frame"]), float(value["time_s"])
+    if not 0 <= index < 1 << 53 or not math.isfinite(time_s):
+        raise ValueError(f"frame {index} at {time_s} s")
+    return Result(index, time_s, people, header.labels)
 
 
-def _read_person(value: dict[str, Any], layout: Layout) -> Person:
+def _read_person(value: dict[str, Any], header: Header) -> Person:
+    layout = header.layout
+
     def array(name: str, *shape: int) -> np.ndarray:
         return np.array(value[name], float).reshape(shape)  # None becomes NaN
 
@@ -204,6 +228,6 @@ def _read_person(value: dict[str, Any], layout: Layout) -> Person:
         score=array("score", joints),
         box=array("box", 4),
         layout=layout,
-        track=int(value["track"]),
-        action=None if value["action"] is None else array("action", -1),
+        track=min(int(value["track"]), 1 << 53),
+        action=None if value["action"] is None else array("action", len(header.labels)),
     )

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from poseact.core.layouts import Layout
+from poseact.core.reading import understood
+from poseact.core.typed import typed
 from poseact.models import weights
 from poseact.models.enas import ENASConfig, ENASNet, genotype_from_arc
 from poseact.models.layers import channels_last
@@ -79,7 +82,13 @@ def load_classifier(name_or_path: str | Path) -> LoadedClassifier:
     """A classifier of skeleton sequences on the CPU, from a shipped name or a file; errors as in
     `weights.load`."""
     path = weights.find(name_or_path)
-    card, tensors = weights.read_file(path)
+    with understood(path):
+        return _classifier(path, *weights.read_file(path))
+
+
+def _classifier(
+    path: Path, card: weights.Card, tensors: dict[str, torch.Tensor]
+) -> LoadedClassifier:
     if card.architecture != "enas":
         raise ValueError(f"{path} is {card.architecture}, which is no classifier of skeletons")
     settings = dict(card.config)
@@ -87,11 +96,11 @@ def load_classifier(name_or_path: str | Path) -> LoadedClassifier:
         persons, flat = int(settings.pop("persons")), bool(settings.pop("flat"))
         genotype = genotype_from_arc(settings.pop("arc"))
         options = settings.pop("pictures")
-        bounds = options["bounds"] and Bounds(**options["bounds"])
+        bounds = options["bounds"] and typed(Bounds, options["bounds"])
         bones = tuple(options["bones"]) if options.get("bones") else None
         pictures = SPMFConfig(**(options | {"bounds": bounds, "bones": bones}))
-        model = ENASNet(genotype, ENASConfig(**settings))
+        config = typed(ENASConfig, settings)
+        model = weights.filled(lambda: ENASNet(genotype, config), tensors, path)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its classifier cannot be built ({error})") from error
-    weights.fill(model, tensors, path)
     return LoadedClassifier(channels_last(model).eval(), pictures, persons, flat, card)

@@ -24,8 +24,9 @@ from poseact.core.layouts import (
     OPENPOSE25,
     Layout,
 )
+from poseact.core.reading import read_json, understood
 from poseact.core.types import NO_TRACK, Keypoints, Person, Result
-from poseact.data.archives import read_json, read_npy, read_npz
+from poseact.data.archives import read_npy, read_npz
 from poseact.results.jsonl import read_jsonl
 
 FILE_LAYOUTS = {**LAYOUTS, **{layout.name: layout for layout in (OPENPOSE18, OPENPOSE15, HALPE26)}}
@@ -49,6 +50,11 @@ def read_keypoints(path: str | Path, *, layout: str | None = None, fps: float = 
     order = None if layout is None else _layout_called(layout)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; wanted is {_FORMS}")
+    with understood(path):
+        return _read(path, order, fps)
+
+
+def _read(path: Path, order: Layout | None, fps: float) -> Keypoints:
     if path.is_dir():
         found = _openpose_folder(path, order, fps)
     elif path.suffix == ".json":

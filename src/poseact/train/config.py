@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from poseact import __version__
+from poseact.core.typed import typed
 from poseact.data import augment
 from poseact.models import weights
 from poseact.models.spnet import SPNetConfig
@@ -282,28 +281,4 @@ def to_json(config: Config) -> str:
 
 def from_json(text: str) -> Config:
     """The inverse of `to_json`; ValueError names a field that is not known."""
-    return _revive(Config, json.loads(text))
-
-
-def _revive(kind: Any, value: Any) -> Any:
-    """JSON value -> the dataclass, tuple or optional that a type hint names."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        kinds = [a for a in args if a is not type(None)]
-        # Of two kinds of network it is the one that knows all fields; an error names the first.
-        fitting = [
-            k for k in kinds if len(kinds) == 1 or set(value) <= set(typing.get_type_hints(k))
-        ]
-        return None if value is None else _revive((fitting or kinds)[0], value)
-    if origin is tuple:
-        inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(_revive(k, v) for k, v in zip(inner, value))
-    if not dataclasses.is_dataclass(kind):
-        return value
-    hints = typing.get_type_hints(kind)
-    former = FORMER_NAMES.get(getattr(kind, "__name__", ""), {})
-    value = {former.get(name, name): v for name, v in value.items()}
-    strange = set(value) - set(hints)
-    if strange:
-        raise ValueError(f"{getattr(kind, '__name__', kind)} has no field {sorted(strange)}")
-    return typing.cast(Any, kind)(**{name: _revive(hints[name], v) for name, v in value.items()})
+    return typed(Config, json.loads(text), former=FORMER_NAMES)

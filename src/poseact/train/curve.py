@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from poseact.results.plot import COLOURS, LINE, Axis, Curve, draw_curves, log_ticks, ticks
+from poseact.train.run_folder import read_log
 
 _NOT_DRAWN = {"step", "stage", "run", "lr", "steps_per_s"}
 _LOSSES = ("total", "pose", "confidence", "heatmap", "action")
@@ -49,7 +49,7 @@ def _lines(run: Path) -> list[dict]:
     path = run / "log.jsonl"
     if not path.is_file():
         raise ValueError(f"{path} is missing: name the folder of a run of `poseact train`")
-    found = [json.loads(line) for line in path.read_text().splitlines()]
+    found = read_log(path)
     if not found:
         raise ValueError(f"{path} has no line yet: the run writes one every `log_every` steps")
     if not any(line.get("total", 0) > 0 for line in found):
@@ -84,7 +84,7 @@ def _losses(
 
 
 def _points(stage: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
-    rows = [(x["step"], x[name]) for x in stage if np.isfinite(x.get(name, np.nan))]
+    rows = [(x["step"], x[name]) for x in stage if np.isfinite(float(x.get(name, np.nan)))]
     steps, values = np.array(rows, float).reshape(-1, 2).T
     return steps, values
 

@@ -6,6 +6,7 @@ import json
 import time
 import typing
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 from poseact.core.console import SILENT, Console
 from poseact.core.files import write_text
 from poseact.core.layouts import layout_named
+from poseact.core.reading import understood
 from poseact.core.types import Sample
 from poseact.data.dataset import Share, loader, make_sample
 from poseact.data.device_augment import check_augment, cut, finish
@@ -103,8 +105,9 @@ def fit(
     average = AveragedModel(model, multi_avg_fn=moving_average(config.ema), use_buffers=True)
     average = average.to(fabric.device)
     if state is not None:
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
+        with understood(folder.path):
+            model.load_state_dict(state["model"])
+            average.load_state_dict(state["average"])
     first = 0
     for number, stage in enumerate(config.stages):
         last = first + stage.steps
@@ -124,12 +127,10 @@ def _note(config: Config, path: Path) -> str:
     """config.json of the run; the folder's own text if it says the same in an older version."""
     note = path / "config.json"
     if note.is_file():
-        text = note.read_text()
-        try:
+        with suppress(ValueError), understood(note):  # another run, which `claim` will say
+            text = note.read_text()
             if from_json(text).same_run(config):
                 return text
-        except ValueError:  # another run, which `claim` will say
-            pass
     return to_json(config)
 
 

@@ -1,9 +1,9 @@
 """The folder of a training run.
 
 config.json re-runs the run, log.jsonl has a line every so many steps, checkpoint.pt everything to
-go on (written whole or not at all), best.safetensors the averaged weights of the best check on
-held-out data, and at the end weights.safetensors those of the last step. bad_batch.json names the
-records of a batch that could not be learnt from.
+go on (written whole or not at all), checkpoint.previous.pt the one before it, best.safetensors the
+averaged weights of the best check on held-out data, and at the end weights.safetensors those of the
+last step. bad_batch.json names the records of a batch that could not be learnt from.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import torch
 from torch import Tensor
 
 from poseact.core.console import SILENT, Console
-from poseact.core.files import remove_unfinished, whole_file, write_text
+from poseact.core.files import keep_former, remove_unfinished, whole_file, write_text
+from poseact.core.reading import read_json, understood
+
+CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 
 
 class RunFolder:
@@ -40,7 +43,7 @@ class RunFolder:
         if note.is_file():
             if not resume:
                 raise ValueError(f"{self.path} holds a run already; resume it or choose another")
-            if json.loads(note.read_text()) != json.loads(config_json):
+            if read_json(note) != json.loads(config_json):
                 raise ValueError(
                     f"{note} is the configuration of another run; choose another folder"
                 )
@@ -50,13 +53,62 @@ class RunFolder:
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, or None before the first. Only tensors and numbers are read."""
-        path = self.path / "checkpoint.pt"
-        return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+        path, previous = self.path / CHECKPOINT, self.path / PREVIOUS
+        if not path.is_file() and not previous.is_file():
+            return None
+        try:
+            return _checkpoint(path)
+        except (ValueError, FileNotFoundError) as error:
+            if not previous.is_file():
+                raise
+            found = _checkpoint(previous)
+            if self.writes:
+                self.console.warn(f"{error}; going on from {previous.name}")
+            return found
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """The one before stays as checkpoint.previous.pt."""
         if self.writes:
-            with whole_file(self.path / "checkpoint.pt") as part:
+            keep_former(self.path / CHECKPOINT, self.path / PREVIOUS)
+            with whole_file(self.path / CHECKPOINT) as part:
                 torch.save(state, part)
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    with understood(path):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError(f"{path}: a checkpoint is a table of tensors and numbers")
+        return state
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log.jsonl. A last one that was cut off, by a kill, is left out.
+
+    ValueError names the file and the line that is none of a log.
+    """
+    with understood(path):
+        texts = path.read_bytes().decode("utf-8", "replace").splitlines()
+    lines: list[dict[str, Any]] = []
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if number == len(texts):
+                break
+            raise ValueError(f"{path}, line {number}: not a line of a log ({error})") from None
+        if not isinstance(line, dict) or not _of_log(line):
+            raise ValueError(f"{path}, line {number}: not a line of a log, with step and numbers")
+        lines.append(line)
+    return lines
+
+
+def _of_log(line: dict[str, Any]) -> bool:
+    """Whether it has a step and a stage, and numbers besides."""
+    numbers = [value for name, value in line.items() if name != "stage"]
+    step = line.get("step")
+    plain = all(type(n) in (int, float) and abs(n) < 1e300 or n != n for n in numbers)
+    return type(step) is int and isinstance(line.get("stage"), str) and plain
 
 
 def open_board(path: Path, step: int) -> Any:
@@ -82,9 +134,8 @@ class Log:
         self.counts: dict[str, int] = {}
         self.start_s, self.start_step = time.monotonic(), step
         if self.writes and self.path.is_file():  # what came after the checkpoint is done anew
-            lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            write_text(self.path, "".join(line + "\n" for line in kept))
+            kept = [line for line in read_log(self.path) if line["step"] <= step]
+            write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def add(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():

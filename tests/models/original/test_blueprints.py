@@ -11,10 +11,10 @@ import pytest
 
 from conftest import SHARED
 from poseact.cli.app import main
+from poseact.models.bounds import check_size
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.original import zoo
 from poseact.models.original.blueprints import (
-    check_bounds,
     from_constructor,
     read_constructor,
     recognise,
@@ -82,10 +82,10 @@ def test_configurations_that_cannot_be_read(tmp_path: Path, text: str, words: st
 
 @pytest.mark.parametrize("changes", [{"pyramids": 65}, {"levels": 9}, {"image_div": 128}])
 def test_bounds(changes: dict[str, Any]) -> None:
-    check_bounds(SPNetConfig())
-    check_bounds(MultitaskConfig())
+    check_size(SPNetConfig())
+    check_size(MultitaskConfig())
     with pytest.raises(ValueError, match=f"{next(iter(changes))} are more than any"):
-        check_bounds(replace(SPNetConfig(), **changes))
+        check_size(replace(SPNetConfig(), **changes))
 
 
 # ------------------------------------------------------------------------------- shapes

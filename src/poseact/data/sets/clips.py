@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from poseact.core.layouts import PA17
+from poseact.core.reading import understood
 from poseact.core.types import Record
+from poseact.data.archives import safe_join
 from poseact.data.frames import VideoFile, count_frames
 from poseact.media.video import VideoReader
 from poseact.people.motions import ACTIONS
@@ -84,8 +86,12 @@ def _listed(root: Path, source: str) -> list[tuple[dict[str, str], Path]]:
             continue
         if not (folder / "clips.csv").is_file():
             raise FileNotFoundError(f"no clips.csv in {folder}")
-        with (folder / "clips.csv").open(newline="", encoding="utf-8") as file:
-            found += [(row, folder / row["file"]) for row in csv.DictReader(file)]
+        path = folder / "clips.csv"
+        with understood(path), path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if missing := {"file", "action", "person"} - {k for k, v in row.items() if v}:
+                    raise ValueError(f"{path}: a row lacks {', '.join(sorted(missing))}")
+                found.append((row, safe_join(folder, row["file"])))
     return found
 
 
@@ -124,7 +130,7 @@ def _read_boxes(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"no boxes at {path}")
     table: dict[str, list[list[float]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with understood(path), path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             numbers = [float(row[column]) for column in ("frame", "x0", "y0", "x1", "y1")]
             table.setdefault(row["clip"], []).append(numbers)

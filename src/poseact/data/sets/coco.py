@@ -16,8 +16,9 @@ import numpy as np
 
 from poseact.core.files import write_text
 from poseact.core.layouts import COCO17, Layout
+from poseact.core.reading import read_json, understood
 from poseact.core.types import Record
-from poseact.data.archives import read_json, safe_join
+from poseact.data.archives import safe_join
 from poseact.data.frames import ImageFile
 
 _SHIFT = 0.5  # keypoints count whole pixels from 0, so a keypoint means the centre of its pixel
@@ -38,6 +39,11 @@ def load(root: str | Path, split: str = "val", *, annotations: str | None = None
     """
     root = Path(root)
     path = _annotation_file(root, split) if annotations is None else safe_join(root, annotations)
+    with understood(path):
+        return _people(path, root, split)
+
+
+def _people(path: Path, root: Path, split: str) -> list[Record]:
     content = read_annotations(path, COCO17)
     kept = [person for person in content.people if not _left_out(person)]
     if not content.people:
@@ -47,7 +53,7 @@ def load(root: str | Path, split: str = "val", *, annotations: str | None = None
         warnings.warn(
             f"COCO {split}: {crowds} crowds and {len(content.people) - len(kept) - crowds} people "
             f"without a keypoint are left out, as by the protocol; {len(kept)} people are read",
-            stacklevel=2,
+            stacklevel=3,
         )
     folder = path.stem.removeprefix("person_keypoints_")
     places = [root / folder, root / "images" / folder, root / "images", root]
@@ -97,7 +103,7 @@ def read_annotations(
             or len(a["keypoints"]) != 3 * len(joints)
             or len(a["bbox"]) != 4
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
             f"{path}: not a keypoint file in COCO's form, with categories (one of them 'person', "
             f"with its keypoints), images and annotations ({type(error).__name__}: {error})"
@@ -209,7 +215,7 @@ def read_results(path: str | Path) -> Results:
         table = table.reshape(-1, len(COCO17), 3)
         score = np.array([entry["score"] for entry in entries], np.float64)
         image = np.array([entry["image_id"] for entry in entries], np.int64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
             f"{path}: not a list of image_id, keypoints (17 x 3) and score "
             f"({type(error).__name__}: {error})"

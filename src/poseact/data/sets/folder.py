@@ -19,8 +19,8 @@ import numpy as np
 
 from poseact.core.geometry import check_box
 from poseact.core.layouts import PA17, Layout
+from poseact.core.reading import read_json, understood
 from poseact.core.types import Record
-from poseact.data.archives import read_json
 from poseact.data.frames import ImageSequence, VideoFile, count_frames
 from poseact.media.pictures import IMAGE_SUFFIXES
 from poseact.media.video import VIDEO_SUFFIXES
@@ -243,7 +243,7 @@ def _csv_boxes(path: Path) -> dict[str, _Boxes]:
     if path.stat().st_size > _MAX_BYTES:
         raise ValueError(f"{path}: larger than {_MAX_BYTES} bytes")
     table: dict[str, _Boxes] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with understood(path), path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file, skipinitialspace=True)
         missing = set(_BOX_COLUMNS) - set(rows.fieldnames or ())
         if missing:
@@ -252,7 +252,7 @@ def _csv_boxes(path: Path) -> dict[str, _Boxes]:
             try:
                 box = check_box(np.array([float(row[column]) for column in _BOX_COLUMNS[1:]]))
                 frame = int(row["frame"]) if row.get("frame") else None
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
             table.setdefault(row["clip"], {})[frame] = box
     return table
@@ -266,12 +266,10 @@ def _json_boxes(path: Path) -> dict[str, _Boxes]:
 
 
 def _one_or_many(value: Any, where: str) -> _Boxes:
-    try:
+    with understood(where):
         if len(value) == 4 and not any(isinstance(v, (list, type(None))) for v in value):
             return {None: check_box(np.array(value))}
         return {t: check_box(np.array(box)) for t, box in enumerate(value) if box is not None}
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from error
 
 
 def _box(boxes: _Boxes, length: int, where: str) -> np.ndarray:

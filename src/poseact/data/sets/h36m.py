@@ -28,6 +28,7 @@ import numpy as np
 from poseact.core.camera import project, to_camera
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, DEEPHAR_INDEX, H36M17, PA17, PA20, Layout, convert
+from poseact.core.reading import understood
 from poseact.core.types import Camera, Record
 from poseact.data.archives import read_h5, read_mat, read_npy, read_npz, read_pickle, safe_join
 from poseact.data.frames import Numbered, numbered, split_stills
@@ -176,13 +177,13 @@ def _sequences(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
     for folder in folders:
         files = [root / folder / f"h36m_{kind}.npz" for kind in kinds]
         if all(file.is_file() for file in files):
-            return (s for file in files for s in _mmpose(file, root, wanted))
+            return (s for file in files for s in _of(file, _mmpose(file, root, wanted)))
     if root.is_file():
-        return _mmpose(root, root.parent, wanted)
+        return _of(root, _mmpose(root, root.parent, wanted))
     if (root / "data_3d_h36m.npz").is_file():
-        return _videopose(root, wanted)
+        return _of(root / "data_3d_h36m.npz", _videopose(root, wanted))
     if (root / "annotations.mat").is_file():
-        return _deephar(root, wanted)
+        return _of(root / "annotations.mat", _deephar(root, wanted))
     for folder in (root, root / "h36m"):
         if next(folder.glob("S*/MyPoses/3D_positions/*.h5"), None):
             return _martinez(folder, wanted)
@@ -198,6 +199,12 @@ def _sequences(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
         "data_3d_h36m.npz (VideoPose3D), annotations.mat (deephar) and "
         "S1/MyPoses/3D_positions/*.h5 (Martinez)"
     )
+
+
+def _of(file: Path, sequences: Iterator[_Sequence]) -> Iterator[_Sequence]:
+    """What goes wrong while they are read is said of the file."""
+    with understood(file):
+        yield from sequences
 
 
 def _columns(joints: int, layout: Layout, file: Path) -> list[int]:
@@ -356,19 +363,21 @@ def _martinez(root: Path, wanted: _Wanted) -> Iterator[_Sequence]:
     cameras = _cameras(root)
     for subject in wanted.subjects:
         for file in sorted((root / subject / "MyPoses" / "3D_positions").glob("*.h5")):
-            poses = read_h5(file).get("3D_positions", np.empty(0))
-            if poses.ndim != 2 or len(poses) != 96:
-                raise ValueError(f"{file}: 3D_positions is (96, T), got {poses.shape}")
-            poses = poses.reshape(32, 3, -1).transpose(2, 0, 1)  # T 32 3
-            world = _joints(poses[:: wanted.step], _columns(32, wanted.layout, file))
+            with understood(file):
+                poses = read_h5(file).get("3D_positions", np.empty(0))
+                if poses.ndim != 2 or len(poses) != 96:
+                    raise ValueError(f"{file}: 3D_positions is (96, T), got {poses.shape}")
+                poses = poses.astype(np.float64).reshape(32, 3, -1).transpose(2, 0, 1)  # T 32 3
+                world = _joints(poses[:: wanted.step], _columns(32, wanted.layout, file))
             name = file.stem.replace("_", " ")
             for view in CAMERA_IDS:
                 detected = None
                 if wanted.detections:
                     folder = safe_join(root / subject, wanted.detections)
                     where = folder / f"{name.replace(' ', '_')}.{view}.h5"
-                    found = read_h5(where)["poses"][:, list(_HOURGLASS)]
-                    detected = _detected(found, len(poses), wanted.step, str(where))
+                    with understood(where):
+                        found = read_h5(where)["poses"][:, list(_HOURGLASS)]
+                        detected = _detected(found, len(poses), wanted.step, str(where))
                 camera = _camera_of(cameras, subject, view, file)
                 xy, xyz = _from_world(world, camera, detected)
                 yield _Sequence(subject, name, view, camera, xy, xyz)
@@ -426,20 +435,25 @@ def _cameras(root: Path) -> _Cameras:
     """Of cameras.pkl (mmpose) or cameras.h5 (Martinez) if there is one, else those known here."""
     for file in (root / "annotation_body3d" / "cameras.pkl", root / "cameras.pkl"):
         if file.is_file():
-            return {
-                key: _camera(c["R"].T, c["T"] * 1000.0, c["f"], c["c"], c["k"], c["p"][::-1])
-                for key, c in read_pickle(file).items()
-            }
+            with understood(file):
+                return {
+                    key: _camera(c["R"].T, c["T"] * 1000.0, c["f"], c["c"], c["k"], c["p"][::-1])
+                    for key, c in read_pickle(file).items()
+                }
     if (root / "cameras.h5").is_file():
-        table = read_h5(root / "cameras.h5")
-        cameras = {}
-        for where in (name.removesuffix("/R") for name in table if name.endswith("/R")):
-            subject, number = re.findall(r"\d+", where)
-            R, t, f, c, k, p = (table[f"{where}/{key}"] for key in "RTfckp")
-            view = CAMERA_IDS[int(number) - 1]
-            cameras[f"S{subject}", view] = _camera(R.T, t, f, c, k, p.ravel()[::-1])
-        return cameras
+        with understood(root / "cameras.h5"):
+            return _h5_cameras(read_h5(root / "cameras.h5"))
     return {key: _camera(*parts) for key, parts in known_cameras().items()}
+
+
+def _h5_cameras(table: dict[str, np.ndarray]) -> _Cameras:
+    cameras: _Cameras = {}
+    for where in (name.removesuffix("/R") for name in table if name.endswith("/R")):
+        subject, number = re.findall(r"\d+", where)
+        R, t, f, c, k, p = (table[f"{where}/{key}"] for key in "RTfckp")
+        view = CAMERA_IDS[int(number) - 1]
+        cameras[f"S{subject}", view] = _camera(R.T, t, f, c, k, p.ravel()[::-1])
+    return cameras
 
 
 def _camera(*parts: object) -> Camera:

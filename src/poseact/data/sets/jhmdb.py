@@ -15,6 +15,7 @@ import numpy as np
 
 from poseact.core.geometry import box_around
 from poseact.core.layouts import JHMDB15
+from poseact.core.reading import understood
 from poseact.core.types import Record
 from poseact.data.archives import read_mat, safe_join
 from poseact.data.frames import ImageSequence
@@ -64,12 +65,15 @@ def load(
             f"subset is 'sub' or 'full' and box 'mask' or 'joints', got {subset!r} and {box!r}"
         )
     if annotations is not None:
-        return _from_json(safe_join(root, annotations), root, box)
+        path = safe_join(root, annotations)
+        with understood(path):
+            return _from_json(path, root, box)
     table = Path(f"Sub{fold}_{split}.json")
     tables = [root / "annotations" / table, root / table] if subset == "sub" else []
     for path in tables:
         if path.is_file():
-            return _from_json(path, root, box)
+            with understood(path):
+                return _from_json(path, root, box)
     clips = _clips_of_split(root, _FOLDERS[subset], split, fold)
     return [_from_mat(root, action, clip, box) for action, clip in clips]
 
@@ -140,7 +144,9 @@ def _clips_of_split(root: Path, folder: str, split: str, fold: int) -> list[tupl
         action = path.name.split("_test_split")[0]
         if action not in ACTIONS:
             raise ValueError(f"{path}: JHMDB has no action {action!r}")
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        with understood(path):
+            lines = path.read_text().splitlines()
+        for number, line in enumerate(lines, 1):
             words = line.split()
             if words and (len(words) != 2 or words[1] not in ("0", "1", "2")):
                 raise ValueError(f"{path}: line {number} is not 'CLIP.avi 1' or 'CLIP.avi 2'")
@@ -152,10 +158,12 @@ def _clips_of_split(root: Path, folder: str, split: str, fold: int) -> list[tupl
 def _from_mat(root: Path, action: str, clip: str, box: str) -> Record:
     place = f"{action}/{clip}"
     path = safe_join(root, f"joint_positions/{place}/joint_positions.mat")
-    joints = np.asarray(read_mat(path, simplify=False).get("pos_img"))
-    if joints.shape[:2] != (2, len(JHMDB15)):
-        raise ValueError(f"{path}: pos_img is (2, 15, T), got {joints.shape}")
-    xy = joints.reshape(2, len(JHMDB15), -1).transpose(2, 1, 0) + _SHIFT  # T J 2
+    with understood(path):
+        joints = np.asarray(read_mat(path, simplify=False).get("pos_img"))
+        if joints.shape[:2] != (2, len(JHMDB15)):
+            raise ValueError(f"{path}: pos_img is (2, 15, T), got {joints.shape}")
+        joints = joints.astype(np.float64).reshape(2, len(JHMDB15), -1)
+        xy = joints.transpose(2, 1, 0) + _SHIFT  # T J 2
     pictures = {t: f"{place}/{t + 1:05d}.png" for t in range(len(xy))}
     paths = find_pictures([root / "Rename_Images"], pictures)
     return Record(
@@ -174,8 +182,9 @@ def _mask_boxes(root: Path, place: str, frames: int) -> np.ndarray:
     path = safe_join(root, f"puppet_mask/{place}/puppet_mask.mat")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no silhouettes; get puppet_mask/ or take box='joints'")
-    mask = np.asarray(read_mat(path, simplify=False).get("part_mask"))
-    mask = np.atleast_3d(mask) > 0
+    with understood(path):
+        mask = np.asarray(read_mat(path, simplify=False).get("part_mask"))
+        mask = np.atleast_3d(mask) > 0
     if mask.shape[2] < frames:
         raise ValueError(f"{path}: part_mask is (H, W, T = {frames}), got {mask.shape}")
     boxes = np.full((frames, 4), np.nan)

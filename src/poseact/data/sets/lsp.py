@@ -12,11 +12,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.io import loadmat
 
 from poseact.core.geometry import box_around
 from poseact.core.layouts import LSP14
+from poseact.core.reading import understood
 from poseact.core.types import Record
+from poseact.data.archives import read_mat, read_npz
 
 _FEWEST_FOR_A_BOX = 4
 
@@ -32,10 +33,10 @@ def load(root: str | Path, split: str = "train") -> list[Record]:
     that the data does not have.
     """
     root = Path(root)
-    if (root / "lspet.npz").is_file():
-        return _load_packed(root, split)
-    if (root / "joints.mat").is_file():
-        return _load_original(root, split)
+    for name, read in (("lspet.npz", _load_packed), ("joints.mat", _load_original)):
+        if (root / name).is_file():
+            with understood(root / name):
+                return read(root, split)
     raise FileNotFoundError(
         f"no LSP in {root}: looked for lspet.npz (packed) and joints.mat (original)"
     )
@@ -54,7 +55,7 @@ class Picture:
 
     def __call__(self, t: int) -> np.ndarray:
         """uint8 RGB (H, W, 3); a still shows the same whatever `t`."""
-        with self.path.open("rb") as file:
+        with understood(self.path), self.path.open("rb") as file:
             file.seek(self.offset)
             data = np.frombuffer(file.read(self.size), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
@@ -64,8 +65,7 @@ class Picture:
 
 
 def _load_packed(root: Path, split: str) -> list[Record]:
-    with np.load(root / "lspet.npz") as archive:
-        table = {name: archive[name] for name in archive.files}
+    table = read_npz(root / "lspet.npz")
     masks = {"train": ~table["val"], "val": table["val"], "all": np.ones(len(table["val"]), bool)}
     rows = np.flatnonzero(_of_split(masks, split, root))
     paths = {int(part): root / f"images_{part}.bin" for part in np.unique(table["part"][rows])}
@@ -81,7 +81,7 @@ def _load_packed(root: Path, split: str) -> list[Record]:
 
 
 def _load_original(root: Path, split: str) -> list[Record]:
-    joints = loadmat(root / "joints.mat")["joints"]
+    joints = np.asarray(read_mat(root / "joints.mat", simplify=False)["joints"])
     if joints.ndim != 3 or joints.shape[:2] not in ((3, 14), (14, 3)):
         raise ValueError(
             f"{root / 'joints.mat'}: joints are (3, 14, N) in LSP and (14, 3, N) in LSP-extended, "

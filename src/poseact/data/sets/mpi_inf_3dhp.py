@@ -28,6 +28,7 @@ import numpy as np
 
 from poseact.core.geometry import box_around
 from poseact.core.layouts import PA17
+from poseact.core.reading import understood
 from poseact.core.types import Camera, Record
 from poseact.data.archives import read_mat, read_npz, read_pickle, safe_join
 from poseact.data.frames import numbered, split_stills
@@ -61,12 +62,11 @@ def load(
     if step < 1:
         raise ValueError(f"step is at least 1, got {step}")
     root = Path(root)
-    records = [
-        part
-        for file in _files(root, split)
-        for record in _sequences(file, root if root.is_dir() else root.parent, split, step)
-        for part in (split_stills(record) if stills else [record])
-    ]
+    records: list[Record] = []
+    for file in _files(root, split):
+        with understood(file):
+            for record in _sequences(file, root if root.is_dir() else root.parent, split, step):
+                records += split_stills(record) if stills else [record]
     if not records:
         raise ValueError(f"{root} has no frame of the split {split}")
     return records
@@ -168,11 +168,12 @@ def _cameras(root: Path, *, test: bool) -> dict[str, Camera]:
     if file is None:
         raise FileNotFoundError(f"{places[0]}: no such file; it holds the cameras")
     cameras = {}
-    for sequence, c in read_pickle(file).items():
-        R = np.asarray(c.get("R", np.eye(3)), np.float64)
-        t = np.asarray(c.get("T", np.zeros(3)), np.float64).reshape(3) * 1000.0
-        f, centre = (np.asarray(c[key], np.float64).reshape(2) for key in "fc")
-        cameras[sequence] = Camera(R, -R.T @ t, f, centre, np.zeros(3), np.zeros(2))
+    with understood(file):
+        for sequence, c in read_pickle(file).items():
+            R = np.asarray(c.get("R", np.eye(3)), np.float64).reshape(3, 3)
+            t = np.asarray(c.get("T", np.zeros(3)), np.float64).reshape(3) * 1000.0
+            f, centre = (np.asarray(c[key], np.float64).reshape(2) for key in "fc")
+            cameras[sequence] = Camera(R, -R.T @ t, f, centre, np.zeros(3), np.zeros(2))
     return cameras
 
 
@@ -183,7 +184,8 @@ def _activities(root: Path, sequence: str, numbers: np.ndarray) -> np.ndarray | 
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         return None
-    activity = np.asarray(read_mat(file)["activity_annotation"]).ravel().astype(int)
+    with understood(file):
+        activity = np.asarray(read_mat(file)["activity_annotation"]).ravel().astype(int)
     if numbers.max() > len(activity):
         raise ValueError(f"{file} has {len(activity)} frames, frame {numbers.max()} is listed")
     chosen = activity[numbers - 1]

@@ -17,8 +17,9 @@ import numpy as np
 
 from poseact.core.geometry import box_around
 from poseact.core.layouts import MPII16
+from poseact.core.reading import read_json, understood
 from poseact.core.types import Record
-from poseact.data.archives import read_h5, read_json, read_mat, safe_join
+from poseact.data.archives import read_h5, read_mat, safe_join
 from poseact.data.frames import ImageFile
 
 SPLITS = ("train", "val", "trainval", "test")
@@ -76,15 +77,16 @@ def load(
         )
     root = Path(root)
     path = _annotation_file(root, split) if annotations is None else safe_join(root, annotations)
-    if path.suffix == ".json":
-        table = _from_json(path, root, split)
-    elif path.suffix == ".h5":
-        table = _from_hourglass(path)
-    elif path.name in _ORIGINAL:
-        table = _from_original(path, root, split, people)
-    else:
-        table = _from_authors(path, split)
-    return _records(table, root, box, pictures)
+    with understood(path):
+        if path.suffix == ".json":
+            table = _from_json(path, root, split)
+        elif path.suffix == ".h5":
+            table = _from_hourglass(path)
+        elif path.name in _ORIGINAL:
+            table = _from_original(path, root, split, people)
+        else:
+            table = _from_authors(path, split)
+        return _records(table, root, box, pictures)
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,11 @@ def _from_json(path: Path, root: Path, split: str) -> _Table:
     xy = np.where(known[..., None] > 0, xy, np.nan)  # joints_vis says "annotated" here
     unplaced = centre[:, 0] == -1
     centre, scale = np.where(unplaced[:, None], np.nan, centre), np.where(unplaced, np.nan, scale)
-    heads = _first(root, _HEADS) if split == "val" else None
-    return _Table(image, xy, centre, scale, None if heads is None else _head_sizes(heads, xy))
+    found = _first(root, _HEADS) if split == "val" else None
+    if found is None:
+        return _Table(image, xy, centre, scale)
+    with understood(found):
+        return _Table(image, xy, centre, scale, _head_sizes(found, xy))
 
 
 def _head_sizes(path: Path, xy: np.ndarray) -> np.ndarray:

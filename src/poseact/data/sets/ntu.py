@@ -23,6 +23,7 @@ import numpy as np
 
 from poseact.core.geometry import box_around
 from poseact.core.layouts import NTU25
+from poseact.core.reading import understood
 from poseact.core.types import Record
 from poseact.data.archives import read_npy
 from poseact.data.frames import ImageSequence, VideoFile, count_frames
@@ -294,11 +295,13 @@ def _read(sample: _Sample, *, form: _Form, step: int, picture: bool) -> Record:
     if labels is None:
         length = _length(sample, form)
         body, numbers = np.full((length, _JOINTS, 6), np.nan), np.arange(1, length + 1)
-    elif form.labels == "skeleton":
-        body = main_body(labels)
-        numbers = np.arange(1, len(body) + 1)
     else:
-        body, numbers = _table(labels)
+        with understood(labels):
+            if form.labels == "skeleton":
+                body = main_body(labels)
+                numbers = np.arange(1, len(body) + 1)
+            else:
+                body, numbers = _table(labels)
     body, numbers = body[::step], numbers[::step]
     if picture:
         body = body[:, list(NTU25.flip)]

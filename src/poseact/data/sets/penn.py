@@ -15,8 +15,9 @@ import numpy as np
 
 from poseact.core.geometry import box_around, check_box
 from poseact.core.layouts import PENN13
+from poseact.core.reading import read_json, understood
 from poseact.core.types import Record
-from poseact.data.archives import read_json, read_mat
+from poseact.data.archives import read_mat
 from poseact.data.frames import ImageSequence
 
 ACTIONS = (
@@ -75,7 +76,8 @@ def load(
             raise ValueError(f"{boxes}: predicted boxes count clips as annotations.mat does")
         records = _load_published(root, split)
     elif (root / "annotations.mat").is_file():
-        records = _load_original_project(root, split, boxes)
+        with understood(root / "annotations.mat"):
+            records = _load_original_project(root, split, boxes)
     else:
         raise FileNotFoundError(
             f"no Penn Action in {root}: looked for labels/0001.mat and for annotations.mat, "
@@ -93,14 +95,14 @@ def _load_published(root: Path, split: str) -> list[Record]:
         raise FileNotFoundError(f"{root / 'labels'} holds no 0001.mat")
     records = []
     for path in paths:
-        label = read_mat(path)
-        missing = {"action", "x", "y", "visibility", "train"} - label.keys()
-        if missing:
-            raise ValueError(f"{path}: not a label of Penn Action, lacks {', '.join(missing)}")
-        in_train = int(np.ravel(label["train"])[0]) == 1  # the others say -1 or 0
-        if split != "all" and in_train != (split == "train"):
-            continue
-        records.append(_published(root, path, label))
+        with understood(path):
+            label = read_mat(path)
+            missing = {"action", "x", "y", "visibility", "train"} - label.keys()
+            if missing:
+                raise ValueError(f"{path}: not a label of Penn Action, lacks {', '.join(missing)}")
+            in_train = int(np.ravel(label["train"])[0]) == 1  # the others say -1 or 0
+            if split == "all" or in_train == (split == "train"):
+                records.append(_published(root, path, label))
     return _not_empty(records, root, split)
 
 
@@ -196,10 +198,8 @@ def _boxes_of_clip(
         raise ValueError(
             f"{path}: {len(missing)} boxes are missing, the first is {missing[0]!r} (clip.frame)"
         )
-    try:
+    with understood(path or ""), understood(f"{path}: clip {clip}"):
         return np.stack([check_box(table[key]) for key in keys])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: clip {clip}: {error}") from error
 
 
 # -------------------------------------------------------------------------------------- shared

@@ -15,7 +15,9 @@ import numpy as np
 
 from poseact.core.geometry import box_around
 from poseact.core.layouts import COCO17, H36M17, LSP14, PA17, Layout, convert
+from poseact.core.reading import understood
 from poseact.core.types import Record
+from poseact.data.archives import read_npz
 from poseact.data.sets.lsp import Picture
 
 SPLITS = ("train", "val", "all")
@@ -47,6 +49,11 @@ def load(
             f"splits are {', '.join(SPLITS)} and packs lspet and people; got {split!r}, {pack!r}"
         )
     folder = root / pack
+    with understood(folder):
+        return _load(root, folder, split, pack, source)
+
+
+def _load(root: Path, folder: Path, split: str, pack: str, source: str) -> list[Record]:
     index = _table(folder / f"{pack}.npz")
     teacher = root / "teacher" if pack == "lspet" else folder
     labels = _table(teacher / f"{pack}_teacher.npz")
@@ -86,8 +93,7 @@ def load(
 def _table(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: root is the folder of lspet, people and teacher")
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    return read_npz(path)
 
 
 def _held_out(name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from poseact.core.layouts import SBU15
+from poseact.core.reading import understood
 from poseact.core.types import Record
 from poseact.data.frames import ImageSequence
 
@@ -74,9 +75,10 @@ def load(
     records: list[Record] = []
     bad = 0
     for path in chosen:
-        table, left_out = _read(path)
-        bad += left_out
-        records += _records(path, table)
+        with understood(path):
+            table, left_out = _read(path)
+            bad += left_out
+            records += _records(path, table)
     if bad:
         warnings.warn(
             f"{root}: {bad} lines do not have {_COLUMNS} numbers and are left out", stacklevel=2

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from poseact.core.layouts import LAYOUTS, MSR20, SBU15, Layout
+from poseact.core.reading import understood
 from poseact.core.types import Record
 from poseact.data.archives import read_npz
 
@@ -63,6 +64,18 @@ def load(
     Raises FileNotFoundError, or ValueError that names the file and what it has.
     """
     path = _file(Path(root))
+    with understood(path):
+        return _load(path, split, subset, train_subjects, listed, fold)
+
+
+def _load(
+    path: Path,
+    split: str,
+    subset: str,
+    train_subjects: Collection[int] | None,
+    listed: bool,
+    fold: int,
+) -> list[Record]:
     table = read_npz(path)
     if split not in ("train", "test", "all"):
         raise ValueError(f"{path} has the splits train, test and all; got {split!r}")
@@ -79,7 +92,7 @@ def load(
         warnings.warn(
             f"{path.name}: {out.sum()} of {len(out)} sequences are not in the published list and "
             "are left out (listed=False reads them)",
-            stacklevel=2,
+            stacklevel=3,
         )
         use &= ~out
     layout, columns = _layout(path, table)
@@ -89,9 +102,10 @@ def load(
 def label_names(root: str | Path, *, subset: str = "all") -> tuple[str, ...]:
     """The names of the actions, in the order of `Record.action`. Errors as `load`."""
     path = _file(Path(root))
-    table = read_npz(path)
-    _check(path, table)
-    return tuple(str(table["action_names"][a - 1]) for a in _actions(path, table, subset))
+    with understood(path):
+        table = read_npz(path)
+        _check(path, table)
+        return tuple(str(table["action_names"][a - 1]) for a in _actions(path, table, subset))
 
 
 def pairs(records: Sequence[Record]) -> list[tuple[Record, Record]]:

@@ -8,14 +8,14 @@ a network never goes up again (by pooling).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from poseact.core.layouts import LAYOUTS
+from poseact.core.reading import read_json
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.original.hdf5 import Groups, Layer
 from poseact.models.spnet import SPNetConfig
@@ -66,7 +66,6 @@ MERGE = {
 }
 SHARPNESS = {2: 4.0, 3: 2.0}
 """Factor on the maps whose confidence the action networks take, 2D and 3D."""
-MOST = {"pyramids": 64, "levels": 8, "image_div": 64, "blocks": 64}
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,6 @@ def _dim(value: object) -> Literal[2, 3]:
     return cast(Literal[2, 3], value)
 
 
-def check_bounds(config: SPNetConfig | MultitaskConfig) -> None:
-    """ValueError if a network would have more parts than any of this kind: files can say a lot."""
-    settings = asdict(config)
-    for name, most in MOST.items():
-        value = settings.get(name, 0)
-        if value > most:
-            raise ValueError(f"{value} {name} are more than any network of this kind has ({most})")
-
-
 # ------------------------------------------------------------------------------- from arguments
 
 
@@ -111,10 +101,7 @@ def read_constructor(path: str | Path) -> dict[str, Any]:
 
     FileNotFoundError if there is none; ValueError if it does not say what to build.
     """
-    try:
-        data = json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error})") from error
+    data = read_json(path)
     inside = data if isinstance(data, dict) else {}
     for found in (inside, inside.get("constructor"), inside.get("args")):
         if isinstance(found, dict) and "kind" in found:

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from poseact.core.layouts import layout_named
+from poseact.core.reading import understood
 from poseact.models.layers import SeparableConv
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.multitask_actions import PoseActions
 from poseact.models.original import zoo
 from poseact.models.original.blueprints import (
     Blueprint,
-    check_bounds,
     from_constructor,
     read_constructor,
     recognise,
@@ -238,7 +238,10 @@ def import_file(
 
     FileNotFoundError, ImportError (no h5py), ValueError as `opened` and `fill`.
     """
-    given = None if config is None else from_constructor(read_constructor(config))
+    given = None
+    if config is not None:
+        with understood(config):
+            given = from_constructor(read_constructor(config))
     with opened(path) as groups:
         blueprint = recognise(groups) if given is None else given
         cfg = blueprint.config
@@ -255,7 +258,6 @@ def _build(config: SPNetConfig | MultitaskConfig) -> SPNet | Multitask:
     def make() -> SPNet | Multitask:
         return SPNet(config) if isinstance(config, SPNetConfig) else Multitask(config)
 
-    check_bounds(config)
     with torch.device("meta"):
         numbers = sum(parameter.numel() for parameter in make().parameters())
     if numbers > LARGEST:

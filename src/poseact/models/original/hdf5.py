@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from poseact.core.reading import understood
+
 LARGEST = 2**28
 """Numbers in a file, 1 GiB of them. The largest published network has 35 million."""
 
@@ -60,15 +62,14 @@ def opened(path: str | Path) -> Iterator[Groups]:
         raise ImportError("Keras files are read with h5py: pip install poseact[keras]") from error
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}")
-    try:
-        with h5py.File(path, "r") as file:
-            yield _read_groups(file)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(
-            f"{path} is not a whole HDF5 file ({error}); copy or download it again"
-        ) from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    with understood(path):
+        try:
+            with h5py.File(path, "r") as file:
+                yield _read_groups(file)
+        except (OSError, RuntimeError, KeyError) as error:
+            raise ValueError(
+                f"{path} is not a whole HDF5 file ({error}); copy or download it again"
+            ) from error
 
 
 def _read_groups(file: Any) -> Groups:

@@ -23,6 +23,7 @@ from torch import nn
 
 from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_file, write_text
+from poseact.core.reading import read_json, understood
 from poseact.data.sets import sbu
 from poseact.evaluate.metrics import top1
 from poseact.models.densenet import DenseNet
@@ -284,8 +285,10 @@ class _Tested:
         self.path, self.takes = path, takes
         self.table: dict[str, Any] = json.loads(json.dumps(note | {"scores": {}}))
         if path.is_file():
-            known = json.loads(path.read_text())
-            if known.get("config") != self.table["config"]:
+            with understood(path):
+                known = read_json(path)
+                same = known.get("config") == self.table["config"] and "scores" in known
+            if not same:
                 raise ValueError(f"{path} belongs to a search with other settings; remove it")
             self.table = known
 

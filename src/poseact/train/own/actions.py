@@ -25,6 +25,7 @@ from poseact import __version__
 from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_file, write_text
 from poseact.core.geometry import square, union, warp
+from poseact.core.reading import read_json, understood
 from poseact.data.augment import MILD, AugmentParams
 from poseact.data.sets import folder
 from poseact.evaluate import metrics
@@ -150,8 +151,10 @@ def _claim(out: Path, settings: Settings) -> None:
     """Write config.json; ValueError if the folder holds a run on other clips or weights."""
     note = out / "config.json"
     if note.is_file():
-        found = json.loads(note.read_text())
-        if (found.get("root"), found.get("weights")) != (settings.root, settings.weights):
+        with understood(note):
+            found = read_json(note)
+            mine = (found.get("root"), found.get("weights")) == (settings.root, settings.weights)
+        if not mine:
             raise ValueError(f"{out} holds another run; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     write_text(note, json.dumps(dataclasses.asdict(settings), indent=1))
