@@ -19,9 +19,9 @@ from poseact.core.types import Record
 from poseact.data.dataset import make_sample
 from poseact.data.sets import folder, h36m, mpii, penn
 from poseact.data.write import write_folder, write_mpii, write_penn
-from poseact.evaluate import benchmarks, views
+from poseact.evaluate import actions, benchmarks, views
 from poseact.evaluate.benchmarks import Crops, Scores
-from poseact.inference.procedures import ClipProtocol
+from poseact.inference.procedures import Actions, ClipProtocol, single_clip
 from poseact.media.pictures import write_image
 from poseact.models import weights
 from poseact.models.spnet import SPNet
@@ -124,7 +124,9 @@ def test_crops_and_limits(score: Callable[..., dict]) -> None:
     original = score("mpii", "--limit", "5", "--crop", "original")
     assert len({found["auc_0.5"] for found in (single, flipped, original)}) == 3
     assert original["auc_0.5"] == pytest.approx(single["auc_0.5"], abs=10)
-    assert score("mpii", "--protocol", "pckh-in-crop", "--limit", "5")["protocol"] == "pckh-in-crop"
+    inside = score("mpii", "--protocol", "pckh-in-crop", "--limit", "5")
+    assert inside["protocol"] == "pckh-in-crop"
+    assert inside["official_pckh_0.5"] == single["pckh_0.5"]
 
 
 def by_hand(file: Path, record: Record) -> np.ndarray:
@@ -152,10 +154,35 @@ def test_actions_of_files_meet_the_network_by_name(
     for record in records:
         answer = int(by_hand(file, record).argmax())
         right.append(answer == spelt[labels[record.action or 0]])
-    found = score(kind, "--protocol", "single-clip", "--step", "1")
+    own = ["--true-box"] if kind == "penn" else []
+    found = score(kind, "--protocol", "single-clip", "--step", "1", *own)
     assert found["top1"] == pytest.approx(100 * np.mean(right))
     assert set(found["by_action"]) == set(NAMES)
     assert found["counts"] == {"videos": 4, "short": 0, "videos_left_out": 0}
+
+
+def test_what_was_trained_is_what_is_asked(
+    file: Path, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The margin of the kind of data and the step of clips are on the card; the box is found."""
+    model, card = weights.load(file)
+    card = replace(card, margin=1.25, margins={"penn": 1.5}, step=3)
+    trained = weights.save(file.with_name("trained.safetensors"), model, card)
+    seen: list[tuple[float, ClipProtocol]] = []
+
+    def predict(
+        model: object, card: weights.Card, record: Record, *, protocol: ClipProtocol
+    ) -> Actions:
+        seen.append((card.margin, protocol))
+        return single_clip(model, card, record, protocol=protocol)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(actions, "single_clip", predict)
+    for options in ({}, {"step": 1, "predicted_box": False}):
+        benchmarks.run(trained, "penn", root=roots["penn"], options=options, limit=1)
+    benchmarks.run(file, "penn", root=roots["penn"], limit=1)
+    benchmarks.run(trained, "folder", root=roots["folder"], limit=1)
+    told = [(margin, how.step, how.predicted_box) for margin, how in seen]
+    assert told == [(1.5, 3, True), (1.5, 1, False), (1.25, 6, True), (1.25, 3, False)]
 
 
 def test_penn_by_clips_by_poses_and_as_released(score: Callable[..., dict]) -> None:
@@ -245,7 +272,7 @@ def test_mistakes_are_one_line(complaint: Callable[..., str], tmp_path: Path) ->
             "cross-subject-released",
             {"protocol": "cross_subject", "classes": 60, "step": 2},
         ),
-        ("h36m", "p2", {}),
+        ("h36m", "p2", {"layout": PA17}),
         ("mpi_inf_3dhp", None, {}),
     ],
 )
@@ -332,9 +359,8 @@ def test_options_reach_the_protocol_and_strange_ones_are_refused() -> None:
     assert (arguments["how"].step, len(arguments["how"].views)) == (60, 2)
     assert p1.arguments({}) == {"how": Crops(step=64)}
     _, clips = benchmarks.find("penn", "multi-clip")
-    assert clips.arguments({"predicted_box": True})["how"] == ClipProtocol(
-        step=6, predicted_box=True
-    )
+    assert clips.arguments({})["how"] == ClipProtocol(step=6, predicted_box=True)
+    assert clips.arguments({"predicted_box": False})["how"] == ClipProtocol(step=6)
     with pytest.raises(ValueError, match="no option 'root_depth'"):
         clips.arguments({"root_depth": "given"})
     _, common = benchmarks.find("people")

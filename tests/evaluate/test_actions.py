@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from conftest import small_spnet
 from poseact.core.layouts import PENN13
 from poseact.core.types import Output, Record
 from poseact.data.sets import jhmdb, penn
-from poseact.evaluate import benchmarks
+from poseact.evaluate import actions, benchmarks
 from poseact.evaluate.actions import action_set
+from poseact.evaluate.scores import Scores
 from poseact.inference.procedures import ClipProtocol
+from poseact.models.multitask import Multitask, MultitaskConfig
 from poseact.models.original import zoo
+from poseact.models.spnet import SPNet
 from poseact.models.weights import Card
 
 
@@ -74,10 +79,21 @@ def penn_videos(*lengths: int) -> tuple[list[Record], Oracle]:
     return records, Oracle(says(3, 1, 1, 3, count=4))
 
 
+def in_true_box(protocol: Callable[..., Scores], how: ClipProtocol) -> Callable[..., Scores]:
+    """These oracles give no poses that a box could stand around."""
+    return partial(protocol, how=replace(how, predicted_box=False))
+
+
+penn_single_clip = in_true_box(benchmarks.penn_single_clip, actions.PENN)
+penn_multi_clip = in_true_box(benchmarks.penn_multi_clip, actions.PENN)
+ntu_single_clip = in_true_box(benchmarks.ntu_single_clip, actions.NTU)
+ntu_multi_clip = in_true_box(benchmarks.ntu_multi_clip, actions.NTU)
+
+
 def test_accuracy_by_names_over_videos_and_over_classes() -> None:
     records, oracle = penn_videos(60, 60, 60, 60)
     records.append(video(60, None))
-    found = benchmarks.penn_single_clip(oracle, card((LABELS,)), records)
+    found = penn_single_clip(oracle, card((LABELS,)), records)
     assert found.overall == pytest.approx(
         {"top1": 75, "top1_mean_of_actions": 100 * (2 / 3 + 1) / 2}
     )
@@ -92,7 +108,7 @@ def test_short_videos_are_answered_and_counted_and_only_the_released_way_forgive
     """T = 8, every 6th frame: 48 frames. The wrong one is short."""
     records, oracle = penn_videos(47, 48, 48, 47)
     c = card((LABELS,))
-    for protocol in (benchmarks.penn_single_clip, benchmarks.penn_multi_clip):
+    for protocol in (penn_single_clip, penn_multi_clip):
         found = protocol(oracle, c, records)
         assert found.overall["top1"] == 75 and found.counts["short"] == 2
     released = benchmarks.penn_released(oracle, c, records)
@@ -110,11 +126,11 @@ def test_several_clips_may_overrule_the_middle_one() -> None:
         return [np.log([0.1, 0.7, 0.1, 0.1] if 20 < first < 40 else [0.05, 0.1, 0.05, 0.8])]
 
     oracle, c = Oracle(logits), card((LABELS,))
-    assert benchmarks.penn_single_clip(oracle, c, [record]).overall["top1"] == 0
-    assert benchmarks.penn_multi_clip(oracle, c, [record]).overall["top1"] == 100
+    assert penn_single_clip(oracle, c, [record]).overall["top1"] == 0
+    assert penn_multi_clip(oracle, c, [record]).overall["top1"] == 100
     every = ClipProtocol(step=1)
-    assert benchmarks.penn_multi_clip(oracle, c, [record], how=every).overall["top1"] == 100
-    assert benchmarks.penn_single_clip(oracle, c, [record], how=every).overall["top1"] == 100
+    assert penn_multi_clip(oracle, c, [record], how=every).overall["top1"] == 100
+    assert penn_single_clip(oracle, c, [record], how=every).overall["top1"] == 100
 
 
 def test_of_several_action_sets_the_one_with_the_names_answers() -> None:
@@ -127,34 +143,34 @@ def test_of_several_action_sets_the_one_with_the_names_answers() -> None:
         return [np.zeros(2), np.zeros(6), right]
 
     c = card((people, wide, LABELS))
-    found = benchmarks.penn_single_clip(Oracle(logits), c, records)
+    found = penn_single_clip(Oracle(logits), c, records)
     assert found.overall["top1"] == 100 and "action set 3, 4 classes" in found.notes[0]
 
 
 def test_a_class_outside_the_data_is_a_wrong_answer() -> None:
     records, _ = penn_videos(60, 60, 60, 60)
     oracle = Oracle(says(0, 1, 1, 3, count=4))
-    found = benchmarks.penn_single_clip(oracle, card((LABELS,)), records)
+    found = penn_single_clip(oracle, card((LABELS,)), records)
     assert found.overall["top1"] == 75
 
 
 def test_action_sets_that_do_not_fit_are_refused() -> None:
     records, oracle = penn_videos(60, 60, 60, 60)
     with pytest.raises(ValueError, match="has not squat; it has bowl, walk"):
-        benchmarks.penn_single_clip(oracle, card((("walk", "run"), ("bowl", "walk"))), records)
+        penn_single_clip(oracle, card((("walk", "run"), ("bowl", "walk"))), records)
     with pytest.raises(ValueError, match="no action classes"):
-        benchmarks.penn_single_clip(oracle, card(()), records)
+        penn_single_clip(oracle, card(()), records)
     with pytest.raises(ValueError, match="none of the 1 records has an action"):
-        benchmarks.penn_single_clip(oracle, card((LABELS,)), [video(60, None)])
+        penn_single_clip(oracle, card((LABELS,)), [video(60, None)])
 
 
 def test_imported_networks_name_the_classes_of_ntu_in_short() -> None:
     """Class 2 is "brush teeth" in one list and "brushing teeth" in the other."""
     records = [video(70, 2, first=0), video(70, 59, first=1)]
     c = card((zoo.NTU60,))
-    found = benchmarks.ntu_single_clip(Oracle(says(2, 59, count=60)), c, records)
+    found = ntu_single_clip(Oracle(says(2, 59, count=60)), c, records)
     assert found.overall["top1"] == 100
-    wrong = benchmarks.ntu_multi_clip(Oracle(says(3, 59, count=60)), c, records)
+    wrong = ntu_multi_clip(Oracle(says(3, 59, count=60)), c, records)
     assert wrong.overall["top1"] == 50
 
 
@@ -173,3 +189,46 @@ def test_own_clips_and_jhmdb_go_by_name_too() -> None:
         replace(r, action=jhmdb.ACTIONS.index(name)) for r, name in zip(records, ("clap", "wave"))
     ]
     assert benchmarks.jhmdb_single_clip(oracle, c, records).overall["top1"] == 100
+
+
+class Branches(nn.Module):
+    """Two blocks of each branch and the aggregation, all wrong but the last of poses and this."""
+
+    answers = ("pose 1", "pose 2", "appearance 1", "appearance 2", "both")
+
+    def __init__(self, right: Callable[[int], Sequence[np.ndarray]]) -> None:
+        super().__init__()
+        self.right, self.unused = Oracle(right), nn.Parameter(torch.zeros(1))
+
+    def forward(self, frames: Tensor) -> Output:
+        (last,) = self.right(frames).actions
+        wrong = tuple(-sets for sets in last)
+        return Output([], [], [wrong, last, wrong, wrong, last], [])
+
+
+@pytest.mark.parametrize("protocol", [penn_single_clip, penn_multi_clip, benchmarks.penn_released])
+def test_blocks_and_branches_stand_beside_the_answer(protocol: Callable[..., Scores]) -> None:
+    records, _ = penn_videos(96, 96, 96, 96)
+    names = ("squat", "bowl")
+    model = Branches(says(0, 0, 0, 1, count=2))
+    found = protocol(model, card((names,)), records)
+    blocks = {name: row["top1"] for name, row in found.by["block"].items()}
+    assert blocks == dict(zip(Branches.answers, (0, 100, 0, 0, 100)))
+    branches = {"top1": 100, "top1_pose": 100, "top1_appearance": 0}
+    assert found.overall == {**branches, "top1_mean_of_actions": 100}
+    assert found.by["action"] == {"bowl": branches, "squat": branches}
+
+
+def test_networks_name_their_blocks() -> None:
+    records, oracle = penn_videos(60, 60, 60, 60)
+    found = penn_single_clip(oracle, card((LABELS,)), records)
+    assert found.by["block"] == {"1": {"top1": 75}}
+    model = Multitask(MultitaskConfig(actions=(2,), blocks=1, stem_channels=16, action_blocks=2))
+    assert model.answers == ("pose 1", "pose 2", "appearance 1", "appearance 2", "both")
+    spnet = SPNet(small_spnet(2))
+    found = penn_single_clip(spnet.eval(), small_card(), records[1:])
+    assert list(found.by["block"]) == [f"{n} {i}" for n, i in spnet.action_exits]
+
+
+def small_card() -> Card:
+    return Card({}, "PA17", (("squat", "bowl"),), (64, 64), frames=8)

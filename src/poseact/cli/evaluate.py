@@ -35,11 +35,15 @@ class Evaluate:
     crop: Literal["warp", "original"] | None = None
     """Who cuts the crops: this package, or the steps of the original project, for its weights."""
     step: Annotated[int | None, arg(metavar="N")] = None
-    """Every how many frames of a video (of a clip, or of those that are scored)."""
+    """Every how many frames of a video (of a clip, or of those that are scored); by default what
+    the network was trained for, if its card says so, or the protocol's."""
     root_depth: Literal["given", "stature"] | None = None
     """3D: the distance of the root is the true one, or that of an adult of 1.7 m."""
     predicted_box: bool = False
-    """Actions: crop the box around poses predicted in the whole pictures."""
+    """Actions: crop the box around poses predicted in the whole first, middle and last picture of
+    a clip; penn and ntu do so anyway."""
+    true_box: bool = False
+    """Actions: crop the annotated box on penn and ntu, too."""
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None
     """Boxes of penn or folder."""
     by_name: bool = False
@@ -61,7 +65,7 @@ class Evaluate:
             "crop": self.crop,
             "step": self.step,
             "root_depth": self.root_depth,
-            "predicted_box": self.predicted_box or None,
+            "predicted_box": True if self.predicted_box else False if self.true_box else None,
             "out": self.out,
         }
         found = run(

@@ -222,10 +222,11 @@ def run(
     """Load weights and a data set and score them; what `poseact eval` calls.
 
     protocol, split: the kind's default if None. block: the (pyramid, level) that answers, else the
-    last. limit: the first so many records, or as many rendered clips (250). boxes: of folder and
-    penn, see their readers. by_name: of h36m, read H36M17 and let joints meet by name, for networks
-    that learnt them elsewhere; else a network in PA17 or PA20 is scored in its own layout, by the
-    original project's tables. options: step, views ("single", "flip", "multi_crop"), crop ("warp",
+    last. The crop's margin is that of the kind of data in training, the step of a clip's frames
+    that of the card. limit: the first so many records, or as many rendered clips (250). boxes: of
+    folder and penn, see their readers. by_name: of h36m, read H36M17 and let joints meet by name,
+    for networks that learnt them elsewhere; else a network in PA17 or PA20 is scored in its own
+    layout, by the original project's tables. options: step, views ("single", "flip", "multi_crop"), crop ("warp",
     "original"), predicted_box, root_depth, out, as far as the protocol has them. "common" gives a
     `Report` of all blocks. ValueError and what the reader raises.
     """
@@ -233,6 +234,8 @@ def run(
     split = split or benchmark.split
     arguments = benchmark.arguments(options or {})
     model, card = weights.load(name_or_path, device=device)
+    card = replace(card, margin=card.margins.get(kind, card.margin))
+    arguments |= _trained_step(benchmark, card, options or {})
     if block is not None:
         model = model.cut(*block)
     if kind == "people":
@@ -246,6 +249,16 @@ def run(
         return replace(found, data=kind, split=split)
     here = model.exits[-1]
     return replace(found, data=kind, protocol=protocol, split=split, block=here)
+
+
+def _trained_step(
+    benchmark: Benchmark, card: Card, options: Mapping[str, Any]
+) -> dict[str, ClipProtocol]:
+    """Clips as the network's card has them, unless the step was asked for or is the code's."""
+    how = benchmark.arguments(options).get("how")
+    if not isinstance(how, ClipProtocol) or how.spacing == "released":
+        return {}
+    return {"how": replace(how, step=card.step)} if card.step and "step" not in options else {}
 
 
 def _people(

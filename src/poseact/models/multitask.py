@@ -208,6 +208,15 @@ class Multitask(PoseActionNetwork):
         """The exits whose pose is read for actions: the last one."""
         return self.exits[-1:] if self.config.actions else ()
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What each entry of `actions` is of: blocks of two branches, and both merged."""
+        if self.action_head is None:
+            return ()
+        numbers = range(1, self.config.action_blocks + 1)
+        branches = (f"{branch} {n}" for branch in ("pose", "appearance") for n in numbers)
+        return (*branches, "both")
+
     def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
         """Everything that concerns single frames; ValueError if the size does not divide."""
         out = FrameOutput([], [], [], (), [])

@@ -38,9 +38,10 @@ class Card:
     """What a weights file says about itself.
 
     labels: action names, one tuple per action set. size: (h, w) of the crop in px; 0, 0 for a
-    lifter. frames, fps: the clips the actions were trained on. margin: side of the crop over the
-    side of the person's box. believed: a pose with a lower mean score is nobody's. sure: where it
-    is lower a wider crop is tried, too.
+    lifter. frames, fps: the clips the actions were trained on; step: of how many frames of a video
+    they take one on test, 0 unknown. margin: side of the crop over the side of the person's box;
+    margins: of kinds of data that were trained with another one. believed: a pose with a lower
+    mean score is nobody's. sure: where it is lower a wider crop is tried, too.
     """
 
     config: dict[str, Any]
@@ -50,6 +51,8 @@ class Card:
     frames: int = 8
     fps: float = 8.0
     margin: float = 1.25
+    margins: dict[str, float] = field(default_factory=dict)
+    step: int = 0
     architecture: str = "spnet"
     believed: float = 0.6
     sure: float = 0.95

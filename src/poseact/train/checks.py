@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def held_out_score(
     found = []
     for part in parts:
         records = spread(part.records, stage.validation_batches * part.count)
-        scores = score_records(model, card, records, fabric)
+        scores = score_records(model, replace(card, margin=part.margin), records, fabric)
         if stage.metric not in scores:
             raise ValueError(
                 f"stage {stage.name}: validation part {part.name} has no {stage.metric}, "

@@ -186,8 +186,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run. fps, frames and margin (crop over box) go onto the card of the weights.
+    """A whole run. fps and frames go onto the card of the weights.
 
+    margin: crop over box of all parts that say nothing else; for the card see `card`. step: of how
+    many frames of a video a clip of the test takes one, for the card, too.
     init: weights to start from; they may lack action heads and decoupled action poses. stem: a file
     of pretrained features (`models.stems.load_stem`), without init. devices:
     processes that train together on each of `nodes` machines (data-parallel); a batch is the same
@@ -225,6 +227,7 @@ class Config:
     augment_on: Literal["worker", "device"] = "worker"
     strategy: Literal["auto", "fsdp"] = "auto"
     stem: str | None = None
+    step: int = 0
 
     def __post_init__(self) -> None:
         sets, spnet = len(self.model.actions), isinstance(self.model, SPNetConfig)
@@ -253,7 +256,16 @@ class Config:
         return dataclasses.replace(self, **{n: getattr(other, n) for n in MACHINES}) == other
 
     def card(self) -> weights.Card:
+        """What the weights say of themselves.
+
+        Their margin is that of the clips that teach actions, if there are any and they have one;
+        other kinds of data that were trained with another margin stand beside it.
+        """
         model = dataclasses.asdict(self.model)
+        parts = [mix for stage in self.stages for mix in stage.mix]
+        every = {mix.kind: self.margin if mix.margin is None else mix.margin for mix in parts}
+        clips = {every[m.kind] for m in parts if m.frames > 1 and m.teaches != "pose"}
+        margin = clips.pop() if len(clips) == 1 else self.margin
         return weights.Card(
             config=model,
             architecture="spnet" if isinstance(self.model, SPNetConfig) else "multitask",
@@ -262,7 +274,9 @@ class Config:
             size=self.size,
             frames=self.frames,
             fps=self.fps,
-            margin=self.margin,
+            margin=margin,
+            margins={kind: value for kind, value in every.items() if value != margin},
+            step=self.step,
             provenance={"recipe": self.name, "poseact": __version__, **self.provenance},
         )
 

@@ -200,6 +200,19 @@ def test_every_cell_can_be_measured() -> None:
             _, protocol = benchmarks.find(given.pop("--data"), given.pop("--protocol"))
             protocol.arguments({name.strip("-"): value for name, value in given.items()})
             assert cell.unit in ("%", "mm") and 0 < cell.expected < 100
+            assert cell.number.split("_")[0] in ("top1", "pckh", "auc", "mpjpe")
+
+
+def test_the_card_has_the_margin_and_the_step_of_what_was_trained() -> None:
+    found = {name: recipe(name).card() for name in EXPERIMENTS}
+    penn, ntu = found["tpami_penn"], found["cvpr_ntu"]
+    assert (penn.margin, penn.margins, penn.step) == (1.5, {"mpii": 1.25}, 6)
+    assert (ntu.margin, ntu.margins, ntu.step) == (1.5, {"mpii": 1.25, "h36m": 1.25}, 2)
+    pose = found["tpami_pose3d"]
+    assert (pose.margin, pose.margins, pose.step) == (1.25, {"ntu": 1.5}, 0)
+    assert found["tpami_ntu"].step == 8 and found["tpami_penn_same_data"].margins == {}
+    own = recipe("spnet_s_actions").card()
+    assert (own.margin, own.margins, own.step) == (1.25, {}, 0)
 
 
 # ------------------------------------------------------------------------------- price, list

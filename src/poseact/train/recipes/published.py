@@ -55,6 +55,7 @@ def _run(
     labels: tuple[tuple[str, ...], ...] = (),
     frames: int = 1,
     fps: float = 30.0,
+    step: int = 0,
 ) -> Config:
     return Config(
         name=name,
@@ -65,6 +66,7 @@ def _run(
         size=(256, 256),
         frames=frames,
         fps=fps,
+        step=step,
         ema=0.0,
         clip_gradient=0.0,
         workers=4,
@@ -119,7 +121,9 @@ def tpami_penn(
             blind_to=blind_to,
         ),
     )
-    return _run(name, model, stages, layout="PA16", labels=(penn.ACTIONS,), frames=8, fps=5.0)
+    return _run(
+        name, model, stages, layout="PA16", labels=(penn.ACTIONS,), frames=8, fps=5.0, step=6
+    )
 
 
 def tpami_penn_released(name: str, model: SPNetConfig) -> Config:
@@ -218,7 +222,7 @@ def tpami_ntu(name: str, model: SPNetConfig) -> Config:
         ),
     )
     labels = (ntu.ACTIONS[:60],)
-    return _run(name, model, stages, layout="PA17", labels=labels, frames=8, fps=3.75)
+    return _run(name, model, stages, layout="PA17", labels=labels, frames=8, fps=3.75, step=8)
 
 
 def tpami_ntu_released(name: str) -> Config:
@@ -361,6 +365,7 @@ def cvpr_actions(
         labels=(labels,),
         frames=clips.frames,
         fps=15.0,
+        step=2,
     )
 
 
