@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from poseact.cli.app import main, parse
 from poseact.core.types import Result
 from poseact.inference.jobs import find_jobs
 from poseact.inference.session import Session
-from poseact.media.pictures import Frame, read_image, write_image
+from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.models.spnet import SPNet
 from poseact.models.weights import Card, save
@@ -212,7 +214,79 @@ def test_a_truncated_video(
 ) -> None:
     data = clip.read_bytes()  # its index stands in front, so its first frames can be read
     clip.write_bytes(data[: int(kept * len(data))])
-    fails(capsys, out, "predict", clip, "--weights", weights, words="dance.mp4")
+    args = ["predict", clip, "-o", out, "--weights", weights, "--csv", "--detector", "none"]
+    assert main([str(arg) for arg in args]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "dance.mp4: broken after" in error and "are kept" in error
+    assert files(out) == {"dance.jsonl", "dance.mp4", "dance.csv"}
+    _, results = read_jsonl(out / "dance.jsonl")
+    assert 0 < len(results) < 12 and f"{len(results)} frames are kept" in error
+
+
+def test_a_video_with_a_damaged_middle_keeps_what_can_be_read(
+    weights: Path, clip: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(clip.read_bytes())
+    middle = data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    clip.write_bytes(data)
+    args = ["predict", clip, "-o", out, "--weights", weights, "--detector", "none"]
+    assert main([str(arg) for arg in args]) == 2
+    assert "frames are damaged" in capsys.readouterr().err
+    indices = [result.index for result in read_jsonl(out / "dance.jsonl")[1]]
+    assert indices[0] == 0 and len(indices) < 12 and indices == sorted(set(indices))
+
+
+def test_a_source_that_breaks_keeps_what_was_seen_and_may_come_again(
+    weights: Path, clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Camera(VideoReader):
+        def __init__(self, _: object) -> None:
+            super().__init__(clip)
+            self._frames = unplugged(self._frames)
+
+    def unplugged(frames):
+        yield from (next(frames) for _ in range(4))
+        raise Broken("the camera gave no more")
+
+    monkeypatch.setattr("poseact.inference.jobs.VideoReader", Camera)
+    for _ in range(2):  # the second time the files are there
+        args = ["predict", "0", "-o", str(out), "--weights", str(weights), "--detector", "none"]
+        assert main(args) == 2
+        assert files(out) == {"camera0.jsonl", "camera0.mp4"}
+        assert len(read_jsonl(out / "camera0.jsonl")[1]) == 4
+
+
+def test_a_table_that_cannot_be_written_takes_the_others_with_it(
+    weights: Path, clip: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(out / "dance.csv"))
+
+    monkeypatch.setattr("poseact.inference.jobs.write_csv", full)
+    args = ["predict", clip, "-o", out, "--weights", weights, "--csv", "--detector", "none"]
+    assert main([str(arg) for arg in args]) == 2
+    assert not out.exists()
+
+
+def test_sigterm_is_ctrl_c(clip: Path, weights: Path, out: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom poseact.cli.app import main, parse\n"
+        "from poseact.cli import app\n"
+        "class Slow:\n def run(self):\n  os.kill(os.getpid(), signal.SIGTERM)\n  return 0\n"
+        "app.parse = lambda args: Slow()\nsys.exit(main(['models']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "poseact: interrupted\n")
+
+
+def test_waiting_threads_do_not_spin() -> None:
+    code = "import os, poseact.cli; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "PASSIVE\n"
 
 
 def test_weights_cut_in_half(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,16 @@ def test_what_a_killed_process_left_can_be_removed(tmp_path: Path) -> None:
     (tmp_path / ".folder.12.part").mkdir()
     remove_unfinished(tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom poseact.core.files import *\n"
+        "Unfinished(Path(sys.argv[1], 'a.txt')).part.write_text('half')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)])
+    (left,) = tmp_path.iterdir()
+    mine = Unfinished(tmp_path / "b.txt")  # of a process that runs
+    assert list(tmp_path.iterdir()) == [mine.part] and left != mine.part
+    mine.drop()

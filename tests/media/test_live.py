@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from poseact.media.live import newest
 from poseact.media.pictures import Frame
 from poseact.media.video import VideoReader
+from small_media import clip
 
 
 def test_no_camera_is_a_clear_error() -> None:
@@ -39,3 +41,45 @@ def test_newest_passes_the_error_on() -> None:
 
     with pytest.raises(ValueError, match="unplugged"):
         list(newest(camera()))
+
+
+def test_a_source_is_let_go_by_the_thread_that_decodes(tmp_path: Path) -> None:
+    """To close a decoder under another thread that is inside it would be a crash."""
+    video = VideoReader(clip(tmp_path / "a.mp4"))
+    inside, leave, let_go = threading.Event(), threading.Event(), threading.Event()
+    video._stack.callback(let_go.set)
+
+    def stalled(frames):
+        yield next(frames)
+        inside.set()
+        leave.wait(5)
+        yield from frames
+
+    video._frames = stalled(video._frames)
+    thread = threading.Thread(target=lambda: list(video))
+    thread.start()
+    inside.wait(5)
+    video.close()
+    assert not let_go.is_set()
+    leave.set()
+    thread.join(5)
+    assert let_go.is_set() and list(video) == []
+
+
+def test_urls_and_lists_of_files_open_nothing_else(tmp_path: Path) -> None:
+    whole = clip(tmp_path / "2026-11-28T10:15:00.mp4")  # no scheme, though it has a colon
+    with VideoReader(whole) as video:
+        assert len(list(video)) == 10
+    for url in ("file:///etc/hosts", "concat://a|b", "ftp://a/b.mp4", "data://x"):
+        with pytest.raises(ValueError, match="a URL begins with"):
+            VideoReader(url)
+    lists = {
+        "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{whole}\n#EXT-X-ENDLIST\n",
+        "list.ffconcat": f"ffconcat version 1.0\nfile '{whole}'\n",
+        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n",
+    }
+    for name, text in lists.items():
+        for path in (tmp_path / name, tmp_path / f"{name}.mp4"):
+            path.write_text(text)
+            with pytest.raises(ValueError, match="not a video"):
+                VideoReader(path)

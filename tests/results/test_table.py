@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,14 @@ def test_a_failed_csv_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="COCO17"):
         write_csv(tmp_path / "a.csv", HEADER, [Result(0, 0.0, (person(0, layout=COCO17),))])
     assert not list(tmp_path.iterdir())
+
+
+def test_names_that_spreadsheets_would_run_are_defused(tmp_path: Path) -> None:
+    labels = ("=HYPERLINK(1)", "@x", "-y")
+    header = replace(HEADER, labels=labels)
+    write_csv(tmp_path / "a.csv", header, [replace(r, labels=labels) for r in results()])
+    cells = [
+        cell for line in (tmp_path / "a.csv").read_text().splitlines() for cell in line.split(",")
+    ]
+    assert any(cell.startswith("'") for cell in cells)
+    assert not [cell for cell in cells if cell[:1] in ("=", "@") or cell == "-y"]

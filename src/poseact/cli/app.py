@@ -1,14 +1,18 @@
 """The command line, `poseact COMMAND`: gathers the commands and runs the one that is asked for.
 
-Expected errors are one line on stderr and exit status 2; Ctrl-C is 130. Nothing half-written stays.
+Expected errors are one line on stderr and exit status 2; Ctrl-C and SIGTERM are 130. Nothing
+half-written stays.
 Heavy imports are inside the commands, so that `poseact --help` is quick.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -72,6 +76,27 @@ def parse(args: Sequence[str]) -> Any:
     return replace(command, overrides=tuple(rest))
 
 
+@contextmanager
+def terminating() -> Iterator[None]:
+    """SIGTERM, as `kill` and service managers send it, ends a command as Ctrl-C does."""
+    owner = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        if os.getpid() == owner:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_DFL)  # a forked worker
+        os.kill(os.getpid(), number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run `poseact ARGS` and return its exit status: 0 done, 2 expected error, 130 Ctrl-C."""
     args = list(sys.argv[1:] if args is None else args)
@@ -79,7 +104,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"poseact {__version__}")
         return 0
     try:
-        return parse(args).run()
+        with terminating():
+            return parse(args).run()
     except SystemExit as stop:  # --help, or options that do not parse: tyro has said why
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:

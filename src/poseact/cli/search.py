@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -59,7 +58,6 @@ class Search:
     """Go on from the folder's checkpoint."""
 
     def run(self) -> int:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from poseact.skeletons.learn.search import SearchConfig, search, small, tall
         from poseact.skeletons.learn.search_table import PAPER_COPIES, compare
 

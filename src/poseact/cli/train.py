@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,8 +47,6 @@ class Train:
     def run(self) -> int:
         if self.curve:
             return self._draw()
-        # Read when torch loads: threads that spin ruin a training as soon as anything else runs.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from poseact.train.loop import Stopped, fit, from_json
         from poseact.train.processes import first_process
         from poseact.train.recipes.shipped import recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,7 +49,6 @@ class TrainActions:
     """cpu, cuda, ...; by default a GPU if there is one."""
 
     def run(self) -> int:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from poseact.train.own.actions import Settings, train_actions
 
         settings = Settings(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -33,7 +32,6 @@ class TrainLifter:
     """What `parse` leaves for the recipe."""
 
     def run(self) -> int:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from poseact.models import weights
         from poseact.skeletons.learn.lifter import RECIPES, Recipe, fit, report
 

@@ -1,16 +1,18 @@
 """Writing files: under a temporary name in the same folder, which is changed when all is written.
 
 A reader sees the old file or the new one, never half of one, and an error leaves nothing behind.
-What a killed process left is hidden (.NAME.PID.part) and goes with `remove_unfinished`.
+What a killed process left is hidden (.NAME.PID.part); the next one to write there removes it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # the system does not say which file the disk was full for
@@ -27,13 +29,18 @@ class Unfinished:
         self.path = Path(path)
         self.part = _part(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _named(self.path, self.part):
+        _remove_abandoned(self.path.parent.absolute())
+        with self.named():
             self.part.unlink(missing_ok=True)
             self.part.touch()
             self._mode = self.part.stat().st_mode
 
+    def named(self) -> AbstractContextManager[None]:
+        """While something is written: errors about `part`, or a full disk, name the file."""
+        return _named(self.path, self.part)
+
     def finish(self) -> None:
-        with _named(self.path, self.part):
+        with self.named():
             self.part.chmod(self._mode)
             os.replace(self.part, self.path)
 
@@ -50,7 +57,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     unfinished = Unfinished(path)
     try:
-        with _named(unfinished.path, unfinished.part):
+        with unfinished.named():
             yield unfinished.part
         unfinished.finish()
     finally:
@@ -65,6 +72,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     part = _part(path)
+    _remove_abandoned(path.parent.absolute())
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
@@ -103,6 +111,28 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left in a folder that nobody else is writing to."""
     for left in folder.glob(".*.part"):
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+@cache
+def _remove_abandoned(folder: Path) -> None:
+    """What processes of this machine that are no more left in a folder; once a process."""
+    for left in folder.glob(".*.part"):
+        pid = left.name.split(".")[-2]
+        if pid.isdecimal() and not _runs(int(pid)):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _runs(pid: int) -> bool:
+    if os.name == "nt":  # to ask there is to end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _part(path: Path) -> Path:

@@ -181,6 +181,8 @@ class _Decoder:
                         f"{self.path} has {self._next} frames, number {index} was asked for; "
                         "is it the video that the annotation speaks of?"
                     )
+                if frame.index != self._next:
+                    raise ValueError(f"{self.path}: damaged at frame {self._next}")
                 self._kept.append(frame.rgb)
                 self._next += 1
             return self._kept[index - self._next].copy()

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -23,7 +25,7 @@ from poseact.core.layouts import Layout
 from poseact.core.types import Result
 from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream
-from poseact.media.pictures import Frame, read_image, write_image
+from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.results.formats import write_coco, write_openpose, write_trc
 from poseact.results.jsonl import ResultsWriter, read_jsonl
@@ -56,21 +58,26 @@ class Job:
 
 
 class Done(NamedTuple):
-    """The files that were written for one job, and what a user should know, a line each."""
+    """The files that were written for one job, and what a user should know, a line each.
+
+    broken: why they hold only a part of the source; empty if they hold all of it.
+    """
 
     files: list[Path]
     notes: Sequence[str] = ()
+    broken: str = ""
 
 
 def run_jobs(jobs: Sequence[Job], work: Callable[[Job], Done], *, console: Console = SILENT) -> int:
     """Do the work with each of the jobs and say what came of it; 0, or 2 if any failed.
 
-    One that fails with an expected error does not stop the others.
+    One that fails with an expected error, or of which only a part could be read, does not stop the
+    others.
     """
     failed = 0
     for job in jobs:
         try:
-            files, notes = work(job)
+            files, notes, broken = work(job)
         except EXPECTED as error:
             console.warn(str(error))
             failed += 1
@@ -78,6 +85,9 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], Done], *, console: Conso
         console.say(f"{job.source}: {', '.join(map(str, files))}")
         for note in notes:
             console.say(f"  {note}")
+        if broken:
+            console.warn(broken)
+            failed += 1
     if failed and len(jobs) > 1:
         console.warn(f"{failed} of {len(jobs)} inputs failed")
     return 2 if failed else 0
@@ -133,14 +143,16 @@ def predict_job(
 ) -> Done:
     """Predict one job into the folder `out`.
 
-    model: the name of the weights, for the header. Nothing appears unless the whole job went well,
-    and a folder that was made for it goes again. Raises ValueError or OSError, naming the source.
+    model: the name of the weights, for the header. Of a video that breaks, or a camera that is
+    taken away, the frames before are kept, and `Done.broken` says so. Otherwise nothing appears
+    unless the whole job went well, and a folder that was made for it goes again. Raises ValueError
+    or OSError, naming the source.
     """
     drawing = out / f"{job.name}.{'png' if job.kind == 'image' else 'mp4'}"
-    if wanted.drawing and drawing.exists() and drawing.samefile(str(job.source)):
+    if wanted.drawing and _same(drawing, job.source):
         raise ValueError(f"{drawing} would overwrite its own input; give another folder with -o")
     table = out / f"{job.name}.jsonl"
-    fresh = not out.exists()
+    fresh, before, broken = not out.exists(), _outputs(out, job), ""
     try:
         with ExitStack() as stack:
             source = _open(predictor, job, box, stack)
@@ -158,23 +170,48 @@ def predict_job(
                     size=source.size,
                 )
             )
-            seen = _note(islice(watch(source.seen, count), wanted.limit), writer)
+            noted = _Noted(islice(watch(source.seen, count), wanted.limit), writer)
             # A live source has no end of its own: Ctrl-C is its end, and what was seen is kept.
             with contextlib.suppress(*([KeyboardInterrupt] if source.live else [])):
-                if wanted.drawing:
-                    _draw(seen, drawing, source.fps, stack)
-                else:
-                    deque(seen, maxlen=0)
+                try:
+                    if wanted.drawing:
+                        _draw(noted, drawing, source.fps, stack)
+                    else:
+                        deque(noted, maxlen=0)
+                except Broken as error:
+                    if not noted.count:
+                        raise
+                    broken = _of_source(job, f"{error}; {noted.count} frames are kept")
         drawn = [drawing] if wanted.drawing else []
-        return Done([table, *drawn, *_tables(table, drawing, wanted)])
-    except (ValueError, OSError) as error:
-        if str(job.source) in str(error):
+        return Done([table, *drawn, *_tables(table, drawing, wanted)], broken=broken)
+    except BaseException as error:
+        for left in _outputs(out, job) - before:  # no half set
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if not isinstance(error, ValueError | OSError) or str(job.source) in str(error):
             raise
         raise ValueError(f"{job.source}: {error}") from error
     finally:
         if fresh:
             with contextlib.suppress(OSError):  # not there, or not empty: as it should be
                 out.rmdir()
+
+
+def _same(path: Path, source: str | int) -> bool:
+    """Whether an output is the very file that is read; cameras and URLs are none."""
+    there = not is_stream(source) and Path(str(source)).exists()
+    return there and path.exists() and path.samefile(str(source))
+
+
+def _outputs(out: Path, job: Job) -> set[Path]:
+    """Files of this job that are there."""
+    name = glob.escape(job.name)
+    endings = (".jsonl", ".png", ".mp4", ".csv", ".html", "_coco.json", "_openpose", ".trc")
+    found = [*(out / f"{job.name}{ending}" for ending in endings), *out.glob(f"{name}_track*.trc")]
+    return {path for path in found if path.exists() and not _same(path, job.source)}
+
+
+def _of_source(job: Job, words: str) -> str:
+    return words if str(job.source) in words else f"{job.source}: {words}"
 
 
 @dataclass(frozen=True)
@@ -198,13 +235,25 @@ def _open(predictor: Predicts, job: Job, box: np.ndarray | None, stack: ExitStac
     return _Source(seen, reader.fps, reader.size, reader.frame_count, reader.live)
 
 
-def _note(seen: Iterable[tuple[Frame, Result]], writer: ResultsWriter) -> Seen:
-    for frame, result in seen:
-        writer.write(result)
-        yield frame, result
+class _Noted:
+    """Passes frames on once their results are written. `Broken` if their size changes."""
+
+    def __init__(self, seen: Iterable[tuple[Frame, Result]], writer: ResultsWriter) -> None:
+        self.count, self._seen, self._writer = 0, iter(seen), writer
+
+    def __iter__(self) -> Seen:
+        for frame, result in self._seen:
+            width_height, size = frame.rgb.shape[1::-1], self._writer.header.size
+            if size is not None and width_height != tuple(size):
+                raise Broken(f"pictures of {size} px become {width_height} in frame {frame.index}")
+            self._writer.write(result)
+            self.count += 1
+            yield frame, result
 
 
-def _draw(seen: Seen, path: Path, fps: float | None, stack: ExitStack) -> None:
+def _draw(
+    seen: Iterable[tuple[Frame, Result]], path: Path, fps: float | None, stack: ExitStack
+) -> None:
     """The annotated picture (no fps) or video, which is finished when the stack is."""
     video: VideoWriter | None = None
     for frame, result in seen:

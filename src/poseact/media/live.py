@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 
-from poseact.media.pictures import Frame
+from poseact.media.pictures import Broken, Frame
 
 UNKNOWN_FPS = 25.0
 """Frames a second of sources that state no rate."""
@@ -26,8 +26,10 @@ def camera_index(source: str | Path | int) -> int | None:
 
 
 def is_live(source: str | Path | int) -> bool:
-    """Whether a source does not wait for us: a camera, or a stream by RTSP or RTMP."""
-    return camera_index(source) is not None or str(source).lower().startswith(("rtsp:", "rtmp:"))
+    """Whether a source does not wait for us: a camera, or a stream by RTSP, RTMP or SRT."""
+    return camera_index(source) is not None or str(source).lower().startswith(
+        ("rtsp:", "rtmp:", "srt:")
+    )
 
 
 def is_stream(source: str | Path | int) -> bool:
@@ -60,7 +62,7 @@ def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Frame]:
     for index in itertools.count():
         ok, bgr = capture.read()
         if not ok:
-            return
+            raise Broken(f"the camera gave no more after {index} frames")
         time_s = (cv2.getTickCount() - start) / cv2.getTickFrequency()
         yield Frame(index, time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 

@@ -27,6 +27,10 @@ class Frame:
     rgb: np.ndarray
 
 
+class Broken(ValueError):
+    """A video whose frames could not all be read; those that could were given before."""
+
+
 def read_image(path: str | Path) -> np.ndarray:
     """A picture file as upright uint8 RGB (H, W, 3).
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +20,7 @@ import numpy as np
 
 from poseact.core.files import Unfinished
 from poseact.media.live import UNKNOWN_FPS, camera_index, is_live, open_camera
-from poseact.media.pictures import Frame
+from poseact.media.pictures import Broken, Frame
 
 if TYPE_CHECKING:
     import av
@@ -37,14 +40,18 @@ _TICKS = 90_000  # per second, the time base of the files we write
 class VideoReader:
     """Frames of a video file, URL or camera, read once from front to back.
 
-    source: a path, a URL, or a camera index (an int, or its digits). The first frame is decoded at
-    once, so that a bad file fails here: FileNotFoundError, or ValueError that names the file. A
-    file that breaks in the middle gives its good frames and then ValueError says how many.
-    `time_s` rises strictly.
+    source: a path, a URL (http, https, rtsp, rtmp, srt), or a camera index (an int, or its digits).
+    The first frame is decoded at once, so that a bad file fails here: FileNotFoundError, or
+    ValueError that names the file. What breaks later gives all frames that can be decoded, with
+    gaps in `Frame.index` for those that cannot, and then `Broken` says how many were lost.
+    `time_s` rises strictly and is finite. A local file opens no other file and no network.
 
     fps: frames per second (25 where the source does not say). size: (width, height) px, upright.
     frame_count: an estimate, and duration_s: seconds; None where unknown. live: a camera or stream
     that does not wait for us (see `newest`).
+
+    One thread at a time takes frames; `close` may be called by another, and then the thread that
+    decodes lets the source go when it comes out of the decoder.
 
     >>> with VideoReader("clip.mp4") as video:           # doctest: +SKIP
     ...     for frame in video:
@@ -54,14 +61,14 @@ class VideoReader:
     def __init__(self, source: str | Path | int) -> None:
         self.name = str(source)
         self._stack = contextlib.ExitStack()
+        self._busy, self._closed = threading.Lock(), False
         with self._stack:  # closes what was opened if anything below raises
             camera = camera_index(source)
             if camera is None:
                 opened = _open_video(self.name, self._stack)
             else:
-                opened = _Opened(*open_camera(camera, self._stack))
-            frames, self.fps, self.frame_count, self.duration_s = opened
-            self.live = is_live(source)
+                opened = _Opened(*open_camera(camera, self._stack), live=True)
+            frames, self.fps, self.frame_count, self.duration_s, self.live = opened
             first = next(frames, None)
             if first is None:
                 raise ValueError(f"{self.name}: no frame in this video")
@@ -70,7 +77,16 @@ class VideoReader:
             self._stack = self._stack.pop_all()
 
     def __iter__(self) -> Iterator[Frame]:
-        return iter(self._frames)
+        return self
+
+    def __next__(self) -> Frame:
+        with self._busy:
+            frame = None if self._closed else next(self._frames, None)
+            if self._closed:  # while this thread was in the decoder
+                self._let_go()
+        if frame is None:
+            raise StopIteration
+        return frame
 
     def __enter__(self) -> VideoReader:
         return self
@@ -79,7 +95,15 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Let the file or camera go."""
+        """Let the file or camera go; at once, or as soon as the decoder has come back."""
+        self._closed = True
+        if self._busy.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._busy.release()
+
+    def _let_go(self) -> None:
         self._frames = iter(())
         self._stack.close()
 
@@ -89,19 +113,42 @@ class _Opened(NamedTuple):
     fps: float
     count: int | None = None
     duration_s: float | None = None
+    live: bool = False
+
+
+_SCHEMES = ("http", "https", "rtsp", "rtmp", "srt")
+_CONTAINERS = (
+    *("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "m4v", "h264"),
+    *("hevc", "av1", "obu", "ivf", "asf", "flv", "ogg", "gif", "apng", "mjpeg", "mxf", "nut", "dv"),
+    *("wav", "mp3", "aac", "flac"),  # which have no video, as they are told
+)
+"""Formats that hold their pictures themselves. Playlists and lists of files are none of them."""
+
+
+def _options(name: str) -> dict[str, str]:
+    """What a source may open, for FFmpeg: a file itself alone, a URL no file."""
+    if "://" not in name:
+        return {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+    scheme = name.split("://")[0].lower()
+    if scheme not in _SCHEMES:
+        raise ValueError(
+            f"{name}: a URL begins with {', '.join(_SCHEMES)}; of a file give the path"
+        )
+    options = {"protocol_whitelist": "http,https,tls,tcp,udp,rtp,rtsp,rtmp,srt,crypto"}
+    return options | ({"rtsp_transport": "tcp"} if scheme == "rtsp" else {})
 
 
 def _open_video(name: str, stack: contextlib.ExitStack) -> _Opened:
     import av
 
-    is_url = "://" in name
+    options, is_url = _options(name), "://" in name
     if not is_url and not Path(name).exists():
         raise FileNotFoundError(f"{name}: no such video")
-    if Path(name).is_dir():
+    if not is_url and Path(name).is_dir():
         raise ValueError(f"{name}: is a folder; give one of its videos")
-    options = {"rtsp_transport": "tcp"} if name.lower().startswith("rtsp:") else {}
     try:
-        container = av.open(name, options=options, timeout=(15, 15) if is_url else None)
+        place = name if is_url else f"file:{name}"  # a name may have a colon
+        container = av.open(place, options=options, timeout=(15, 15) if is_url else None)
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{name}: not a video, or a damaged one ({reason})") from None
@@ -121,7 +168,8 @@ def _open_video(name: str, stack: contextlib.ExitStack) -> _Opened:
     elif container.duration:
         duration_s = container.duration / 1e6
     count = stream.frames or (round(duration_s * fps) if duration_s else None)
-    return _Opened(_video_frames(container, stream, name, fps), fps, count, duration_s)
+    live = is_live(name) or (is_url and duration_s is None)  # a camera by HTTP has no end
+    return _Opened(_video_frames(container, stream, name, fps), fps, count, duration_s, live)
 
 
 def _is_cover(stream: VideoStream) -> bool:
@@ -130,32 +178,57 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def _kinds(container: InputContainer) -> str:
-    return ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+    kinds = {"a cover picture" if s.type == "video" else s.type for s in container.streams}
+    return ", ".join(sorted(kinds)) or "nothing"
 
 
 def _video_frames(
     container: InputContainer, stream: VideoStream, name: str, fps: float
 ) -> Iterator[Frame]:
-    broken: list[str] = []
-    zero, last, index = None, -1.0, -1
-    for index, frame in enumerate(_decoded(container, stream, broken)):
+    damage = _Damage()
+    wide = _pixel_width(stream)
+    zero, last, count = None, -1.0, 0
+    for count, frame in enumerate(_decoded(container, stream, damage), 1):
+        index = count - 1 + damage.lost
         time = frame.time
-        zero = time if zero is None else zero
-        time_s = index / fps if time is None or zero is None else time - zero
+        if time is not None and math.isfinite(time):
+            zero = time if zero is None else zero
+            time_s = time - zero
+        else:
+            time_s = index / fps
         if time_s <= last:
             time_s = last + 1 / fps
         last = time_s
-        rgb = frame.to_ndarray(format="rgb24")
+        rgb = frame.to_ndarray(format="rgb24", width=round(frame.width * wide))
         turns = round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90
         yield Frame(index, time_s, np.ascontiguousarray(np.rot90(rgb, turns)))
-    if broken:
-        raise ValueError(f"{name}: broken after {index + 1} frames ({broken[0]})")
+    if damage.ended:
+        raise Broken(f"{name}: broken after {count} frames ({damage.ended}){damage.also()}")
+    if damage.lost:
+        raise Broken(f"{name}: {damage.lost} frames are damaged, {count} could be read")
+
+
+def _pixel_width(stream: VideoStream) -> float:
+    """Width over height of a pixel, which is 1 in most videos."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    return ratio if 0.1 < ratio < 10 else 1.0
+
+
+@dataclass
+class _Damage:
+    """What was found while decoding: frames that were lost, and why it ended early, if it did."""
+
+    lost: int = 0
+    ended: str = ""
+
+    def also(self) -> str:
+        return f", {self.lost} more are damaged" if self.lost else ""
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, broken: list[str]
+    container: InputContainer, stream: VideoStream, damage: _Damage
 ) -> Iterator[av.VideoFrame]:
-    """The stream's frames as far as they go; why it ended early is put into `broken`."""
+    """The stream's frames as far as they go, past those that are damaged."""
     import av
 
     packets, cut = 0, False
@@ -164,15 +237,21 @@ def _decoded(
             if packet.size:
                 cut = packet.is_corrupt  # on a line one is lost now and then; at the end: truncated
                 packets += not cut
-            if not packet.is_corrupt:
-                yield from packet.decode()
+            if packet.is_corrupt:
+                continue
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                damage.lost += 1
+                continue
+            yield from frames
     except av.FFmpegError as error:
-        broken.append(error.strerror or str(error))
-    if broken:
+        damage.ended = error.strerror or str(error)
         with contextlib.suppress(av.FFmpegError):
             yield from stream.codec_context.decode(None)  # what the decoder still holds
-    elif cut or packets < len(getattr(stream, "index_entries", ())):  # older PyAV has none
-        broken.append("the file is truncated")
+        return
+    if cut or packets < len(getattr(stream, "index_entries", ())):  # older PyAV has none
+        damage.ended = "the file is truncated"
 
 
 # ----------------------------------------------------------------------------------------- writing
@@ -230,6 +309,8 @@ class VideoWriter:
                 f"{self.path}: frames are uint8 {(height, width, 3)}, got {rgb.dtype} {rgb.shape}"
             )
         time_s = self._next_s if time_s is None else time_s
+        if not math.isfinite(time_s):
+            raise ValueError(f"{self.path}: the time of a frame is {time_s} s")
         tick = round(time_s * _TICKS)
         if tick <= self._last_tick:
             raise ValueError(f"{self.path}: time must rise, got {time_s} s after a later frame")
@@ -240,15 +321,27 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
         frame.pts, frame.time_base = tick, Fraction(1, _TICKS)
-        self._container.mux(self._stream.encode(frame))
+        with self._named():
+            self._container.mux(self._stream.encode(frame))
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of FFmpeg, such as a full disk, name the file that was to be."""
+        import av
+
+        try:
+            yield
+        except av.FFmpegError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def close(self) -> None:
         """Finish the file and give it its name. ValueError if no frame was written."""
         try:
             if self._last_tick < 0:
                 raise ValueError(f"{self.path}: no frame was written")
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
+            with self._named():
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
             self._file.finish()
         finally:
             self.abort()

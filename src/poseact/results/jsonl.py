@@ -5,6 +5,7 @@ Units are in the header. Unknown numbers are null.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -74,16 +75,23 @@ class ResultsWriter:
         self._line(result_json(result, self.header))
 
     def _line(self, value: dict[str, Any]) -> None:
-        self._file.write(json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n"
+        with self._output.named():
+            self._file.write(text)
 
     def close(self) -> None:
         """Give the file its name."""
-        self._file.close()
-        self._output.finish()
+        try:
+            with self._output.named():
+                self._file.close()
+            self._output.finish()
+        finally:
+            self._output.drop()
 
     def abort(self) -> None:
         """Drop the unfinished file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what was not yet written need not be
+            self._file.close()
         self._output.drop()
 
     def __enter__(self) -> ResultsWriter:
@@ -173,6 +181,8 @@ def result_json(result: Result, header: Header) -> dict[str, Any]:
     """A frame's line; ValueError if its layout, labels or shapes are not the header's."""
     if result.people and result.labels and result.labels != header.labels:
         raise ValueError(f"frame {result.index} has labels {result.labels}, not {header.labels}")
+    if not math.isfinite(result.time_s):
+        raise ValueError(f"the time of frame {result.index} is {result.time_s} s")
     people = [_person_json(p, header, result.index) for p in result.people]
     return {"frame": result.index, "time_s": round(result.time_s, 6), "people": people}
 

@@ -40,4 +40,10 @@ def _csv_rows(line: dict[str, Any], person: dict[str, Any], header: Header) -> l
     unknown = [[None] * 3] * len(header.layout)
     where = [line["frame"], line["time_s"], person["track"]]
     columns = zip(header.layout.joints, person["xy"], person["score"], person["xyz"] or unknown)
-    return [[*where, joint, *xy, score, *xyz, *named] for joint, xy, score, xyz in columns]
+    named[0] = _plain(named[0])
+    return [[*where, _plain(joint), *xy, score, *xyz, *named] for joint, xy, score, xyz in columns]
+
+
+def _plain(text: str | None) -> str | None:
+    """A name that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{text}" if text and text[0] in "=+-@\t\r" else text
