@@ -212,7 +212,7 @@ def test_shares_make_up_the_batch() -> None:
     assert named["a"][2] == f"record {(i := batches.record_index(0, 22))}: r{i}"
 
 
-@pytest.mark.parametrize("pose_loss", ["elastic_net", "deephar"])
+@pytest.mark.parametrize("pose_loss", ["elastic_net", "text", "released"])
 def test_micro_batches_add_up_to_the_batch(tiny: SPNet, pose_loss: Any) -> None:
     """Losses and gradients, though every portion lacks other labels or whole parts."""
     stage = replace(STAGE, pose_loss=pose_loss)

@@ -171,9 +171,66 @@ def test_the_released_pose_loss_counts_the_coordinates_of_each_pose(tiny: SPNet)
     d = (p - t).abs()
     bce = -(t * p.log() + (1 - t) * (1 - p).log())
     expected = (d + d**2 + 0.01 * bce)[known].sum() / 8
-    stage = Stage("s", 10, (STILLS,), pose_loss="deephar", over_blocks="last")
+    stage = Stage("s", 10, (STILLS,), pose_loss="released", over_blocks="last")
     values = Objective(tiny)({"stills": batch}, stage, 0.0)
     torch.testing.assert_close(values["pose"].double(), expected, rtol=1e-4, atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_texts_pose_loss_is_a_mean_over_joints(tiny: SPNet) -> None:
+    """CVPR Eq. 3: norms of joints, so three times the mean over coordinates in 3D, twice in 2D."""
+    batch = sample([0], frames=1)
+    text = Stage("s", 10, (STILLS,), pose_loss="text", over_blocks="last")
+    plain = replace(text, pose_loss="elastic_net")
+
+    def loss(stage: Stage) -> float:
+        return float(Objective(tiny)({"stills": batch}, stage, 0.0)["pose"])
+
+    assert loss(text) == pytest.approx(3 * loss(plain), rel=1e-5)
+    batch["valid"][..., 2] = False
+    assert loss(text) == pytest.approx(2 * loss(plain), rel=1e-5)
+    batch["valid"][:, :, 5:] = False  # unknown joints do not count at all
+    d = (tiny(batch["frames"]).poses[-1][0, 0] - batch["pose"][0, 0])[:5, :2]
+    assert loss(text) == pytest.approx(float((d.abs() + d**2).sum()) / 5, rel=1e-4)
+
+
+def test_older_configurations_name_the_released_loss_otherwise(tiny_config: SPNetConfig) -> None:
+    config = small(tiny_config, Stage("s", 10, (STILLS,), pose_loss="released"))
+    older = loop.to_json(config).replace('"released"', '"deephar"')
+    assert loop.from_json(older) == config
+
+
+# ------------------------------------------------------------------------------- decoupled poses
+
+
+def test_coupled_action_poses_are_the_supervised_ones(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    """Coupled to the end, the network learns as one without copies; else they part at the share."""
+    stage = Stage("s", 4, (CLIPS,), optimizer="sgd", lr=0.01, warmup=0, action_weight=1.0)
+    torch.manual_seed(0)
+    start = SPNet(replace(tiny_config, actions=(2,)))
+    card = small(tiny_config, stage).card()
+    path = weights.save(tmp_path / "start.safetensors", start, card)  # has no copies
+
+    def ends(name: str, *, coupled: float = 0.0, replica: bool = True) -> dict[str, torch.Tensor]:
+        wanted = replace(stage, coupled=coupled)
+        config = small(tiny_config, wanted, model={"replica": replica}, init=str(path))
+        return trained(config, tmp_path / name).state_dict()
+
+    alone, whole, half = (
+        ends("alone", replica=False),
+        ends("whole", coupled=1.0),
+        ends("half", coupled=0.5),
+    )
+    copies = [name for name in whole if "_replica" in name]
+    assert copies and whole.keys() - set(copies) == alone.keys()
+    for name in copies:
+        own = name.replace("_replica", "")
+        assert torch.equal(whole[name], whole[own])
+        assert not torch.equal(half[name], half[own])
+    for name, value in alone.items():
+        torch.testing.assert_close(whole[name], value, rtol=1e-4, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------- batches
@@ -209,11 +266,18 @@ def test_parts_alternate_and_lose_no_record() -> None:
         Stage("s", 10, (STILLS, replace(CLIPS, batch=2)))
 
 
-def test_the_distance_of_frames_changes_with_the_batch() -> None:
+def test_every_clip_draws_the_distance_of_its_frames() -> None:
     batches = alternating(replace(CLIPS, steps=(2, 5, 9)))
-    for step in range(6):
-        for clip in batches[step]["clips"]["frames"]:
-            assert set(np.diff(shown(clip))) == {(2, 5, 9)[step % 3]}
+    drawn = []
+    for step in range(12):
+        clips = batches[step]["clips"]["frames"]
+        apart = [set(np.diff(shown(clip))) for clip in clips]
+        assert all(len(distances) == 1 for distances in apart)
+        drawn.append([distances.pop() for distances in apart])
+    assert set(np.ravel(drawn)) == {2, 5, 9}
+    assert any(len(set(batch)) > 1 for batch in drawn)  # not all clips of a batch alike
+    again = alternating(replace(CLIPS, steps=(2, 5, 9)))
+    assert torch.equal(again[3]["clips"]["frames"], batches[3]["clips"]["frames"])
     poses = torch.cat([batches[step]["clips"]["pose"][:, 0, 0] for step in range(4)])
     assert len(torch.unique(poses, dim=0)) == len(RECORDS)
 
@@ -370,6 +434,45 @@ def test_a_plateau_lowers_the_rate() -> None:
     again = Plateau(stage)
     again.load(plateau.state())
     assert vars(again) == vars(plateau)
+
+
+def test_a_stage_follows_the_rate_that_was_reached(
+    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three falls without a limit, then a tenth of that; the same after a break in the second."""
+    first = Stage(
+        *("s", 8, (STILLS,)),
+        schedule="plateau",
+        factor=0.5,
+        patience=1,
+        check_every=2,
+        drops=None,
+        warmup=0,
+        optimizer="sgd",
+    )
+    second = replace(first, name="t", steps=4, schedule="constant", follow=0.1, lr=7.0)
+    config = small(tiny_config, first, stages=(first, second))
+    monkeypatch.setattr(Plateau, "mean", lambda _: 1.0)
+    trained(config, tmp_path / "whole")
+    rates = [line["lr"] / first.lr for line in log(tmp_path / "whole")]
+    falls = [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.125]  # as of the step that comes next
+    assert rates[:8] == pytest.approx(falls)
+    assert rates[8:] == pytest.approx([0.0125] * 4)  # it fell once more at the last check
+    step = StageRun.step
+
+    def breaks(self: StageRun, batch: Any, number: int) -> Any:
+        if self.stage.name == "t" and number == 2:
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(StageRun, "step", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit(config, tmp_path / "broken", workers=1)
+    monkeypatch.setattr(StageRun, "step", step)
+    loop.fit(config, tmp_path / "broken", resume=True, workers=1)
+    assert [line["lr"] / first.lr for line in log(tmp_path / "broken")] == pytest.approx(rates)
+    with pytest.raises(ValueError, match="follow needs a stage before"):
+        small(tiny_config, second)
 
 
 def test_training_goes_by_held_out_batches(

@@ -143,7 +143,10 @@ def clip_indices(
 
 @dataclass(frozen=True)
 class Part:
-    """One source in the mix: `count` samples of it in every batch, clips of `frames` frames."""
+    """One source in the mix: `count` samples of it in every batch, clips of `frames` frames.
+
+    steps: distances of a clip's frames, of which each clip draws one, in place of `step`.
+    """
 
     name: str
     records: Sequence[Record]
@@ -152,6 +155,7 @@ class Part:
     step: int = 1
     augment: Augment = NONE
     margin: float = 1.0
+    steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.records) or self.count < 1:
@@ -232,7 +236,8 @@ class Batches(Dataset):
         record = part.records[self.record_index(p, position)]
         # The fourth word keeps these streams apart from the permutations'.
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, p, position, 1]))
-        frames = clip_indices(len(record), part.frames, step=part.step, rng=rng)
+        step = int(rng.choice(part.steps)) if part.steps else part.step
+        frames = clip_indices(len(record), part.frames, step=step, rng=rng)
         return self.make(
             record,
             self.layout,

@@ -226,9 +226,9 @@ def run(
     that of the card. limit: the first so many records, or as many rendered clips (250). boxes: of
     folder and penn, see their readers. by_name: of h36m, read H36M17 and let joints meet by name,
     for networks that learnt them elsewhere; else a network in PA17 or PA20 is scored in its own
-    layout, by the original project's tables. options: step, views ("single", "flip", "multi_crop"), crop ("warp",
-    "original"), predicted_box, root_depth, out, as far as the protocol has them. "common" gives a
-    `Report` of all blocks. ValueError and what the reader raises.
+    layout, by the original project's tables. options: step, views ("single", "flip",
+    "multi_crop"), crop ("warp", "original"), predicted_box, root_depth, out, as far as the protocol
+    has them. "common" gives a `Report` of all blocks. ValueError and what the reader raises.
     """
     protocol, benchmark = find(kind, protocol)
     split = split or benchmark.split

@@ -48,7 +48,7 @@ class Mix:
 
     kind: see `poseact.data.KINDS`. root: folder, environment variables are expanded. people, clips:
     which rendered clips, and how many. step: distance of a clip's frames in the record; steps:
-    several, of which each batch takes the next. split, options: for the data set's reader, a layout
+    several, of which every clip draws one. split, options: for the data set's reader, a layout
     by its name. margin: crop over box, None for the run's. batch: parts of one number are mixed
     in a batch; batches 0, 1, ... of a stage alternate. action_set: which of the network's action
     sets the classes belong to; action: the class of clips that have none. teaches: which labels
@@ -95,10 +95,10 @@ class Stage:
     trains: "actions" freezes all but the action heads, batch normalisation included;
     "actions_keras" does it as Keras 2.1.4 did: frozen layers are still normalised by the batch, and
     only their moving averages stand still. schedule: "cosine" to zero, "steps" times `factor` at
-    each milestone (shares of the stage), "plateau" times `factor`, `drops` times at most, when
-    `patience` checks in a row, `check_every` steps apart, found nothing better (in `validation`;
-    without it, in the training losses since the last check), "constant", or "sweep" from a
-    ten-millionth up to `lr`, the same factor every step, to look for a rate.
+    each milestone (shares of the stage), "plateau" times `factor`, `drops` times at most (None:
+    without end), when `patience` checks in a row, `check_every` steps apart, found nothing better
+    (in `validation`; without it, in the training losses since the last check), "constant", or
+    "sweep" from a ten-millionth up to `lr`, the same factor every step, to look for a rate.
     validation: held-out data, never a test split, that the moving average of the weights is checked
     on every `check_every` steps: its `metric` on `validation_batches` batches of every part (the
     loss) or on as many records as they have samples, spread over the part (all others, see
@@ -112,10 +112,13 @@ class Stage:
     each clip (augmented once) is computed once, and the heads learn on batches of so many, of each
     part in proportion to its count.
     over_blocks: how the losses of the prediction blocks become one; "sum" is Keras', "last"
-    supervises the last block alone (TPAMI Table 4). pose_loss: the papers' elastic net or
-    `losses.deephar_pose_loss`. copy_replica: the stage starts with action poses that are copies of
-    the pose maps (TPAMI 3.3.4). blind_to: a clue the heads do not get (TPAMI Table 5): the kernels
-    that read it are zero and stay so.
+    supervises the last block alone (TPAMI Table 4). pose_loss: "text" is the papers' elastic net,
+    a mean over joints (`losses.joint_elastic_net`), "elastic_net" its mean over coordinates, a half
+    or a third of that, "released" `losses.deephar_pose_loss`. copy_replica: the stage starts with
+    action poses that are copies of the pose maps (TPAMI 3.3.4); coupled: up to this share of the
+    stage they are the pose maps themselves, and part from them then. follow: the rate begins at so
+    many times the one at which the stage before ended, 0: at `lr`. blind_to: a clue the heads do
+    not get (TPAMI Table 5): the kernels that read it are zero and stay so.
     confidence_target: what a confidence is the probability of: that the joint lies in the crop
     (the papers'), or that it is predicted within `losses.REACH`, too.
     entry_lr: factor on the rate of a pretrained stem and its heads, 0 keeps them; entry_frozen: of
@@ -142,12 +145,14 @@ class Stage:
     factor: float = 0.1
     patience: int = 3
     check_every: int = 1000
-    drops: int = 2
+    drops: int | None = 2
     validation: tuple[Mix, ...] = ()
     validation_batches: int = 50
     over_blocks: Literal["mean", "sum", "last"] = "mean"
-    pose_loss: Literal["elastic_net", "deephar"] = "elastic_net"
+    pose_loss: Literal["elastic_net", "text", "released"] = "elastic_net"
     copy_replica: bool = False
+    coupled: float = 0.0
+    follow: float = 0.0
     blind_to: Literal["nothing", "pose", "appearance"] = "nothing"
     metric: Metric = "loss"
     early_stop: int = 0
@@ -237,11 +242,15 @@ class Config:
                     raise ValueError(
                         f"part {mix.name}: no action set {mix.action_set}, the network has {sets}"
                     )
-            if stage.copy_replica and not getattr(self.model, "replica", False):
-                raise ValueError(f"stage {stage.name}: copy_replica needs a network with replica")
+            if (stage.copy_replica or stage.coupled) and not getattr(self.model, "replica", False):
+                raise ValueError(
+                    f"stage {stage.name}: copy_replica or coupled needs a network with replica"
+                )
             if stage.blind_to != "nothing" and not spnet:
                 raise ValueError(f"stage {stage.name}: blind_to is for SPNet")
 
+        if self.stages and self.stages[0].follow:
+            raise ValueError(f"stage {self.stages[0].name}: follow needs a stage before")
         if self.devices < 1 or self.nodes < 1:
             raise ValueError(f"devices and nodes are at least 1, got {self.devices}, {self.nodes}")
         if self.strategy == "fsdp" and self.precision == "16-mixed":
@@ -295,4 +304,9 @@ def to_json(config: Config) -> str:
 
 def from_json(text: str) -> Config:
     """The inverse of `to_json`; ValueError names a field that is not known."""
-    return typed(Config, json.loads(text), former=FORMER_NAMES)
+    value = json.loads(text)
+    stages = value.get("stages") if isinstance(value, dict) else None
+    for stage in stages if isinstance(stages, list) else []:
+        if isinstance(stage, dict) and stage.get("pose_loss") == "deephar":  # until version 0.2.0
+            stage["pose_loss"] = "released"
+    return typed(Config, value, former=FORMER_NAMES)

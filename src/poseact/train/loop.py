@@ -33,7 +33,9 @@ from poseact.train.objective import Clues, Objective, micro_batches, taught
 from poseact.train.optim import (
     FALLING,
     Best,
+    Coupled,
     Plateau,
+    following,
     freeze,
     learning_rate,
     moving_average,
@@ -108,13 +110,16 @@ def fit(
         with understood(folder.path):
             model.load_state_dict(state["model"])
             average.load_state_dict(state["average"])
-    first = 0
+    first, reached = 0, None if state is None else state.get("reached")
     for number, stage in enumerate(config.stages):
         last = first + stage.steps
         if done < last:
-            trainer = StageRun(config, number, objective, average, fabric, folder, workers)
+            trainer = StageRun(
+                config, number, objective, average, fabric, folder, workers, reached=reached
+            )
             with deterministic(config.deterministic):
-                trainer.run(done - first if done > first else 0, first, state, board=board)
+                begun = done - first if done > first else 0
+                reached = trainer.run(begun, first, state, board=board)
             done, state = last, None
         first = last
     path, model = folder.path / "weights.safetensors", whole_network(fabric, config, average.module)
@@ -151,7 +156,10 @@ class OfStage(nn.Module):
 
 
 class StageRun:
-    """One stage of a run: its data, optimiser and steps."""
+    """One stage of a run: its data, optimiser and steps.
+
+    reached: the rate at which the stage before ended; None is what its schedule says.
+    """
 
     def __init__(
         self,
@@ -162,8 +170,11 @@ class StageRun:
         fabric: Any,
         folder: RunFolder,
         workers: int,
+        *,
+        reached: float | None = None,
     ) -> None:
-        self.config, self.number, self.stage = config, number, config.stages[number]
+        self.config, self.number = config, number
+        self.reached, self.stage = reached, following(config, number, reached)
         self.model, self.average = objective.model, average
         self.fabric, self.folder = fabric, folder
         self._every_process_has_a_share()
@@ -178,6 +189,7 @@ class StageRun:
         freeze(self.model, self.stage)
         self.losses, self.objective = objective, fabric.setup_module(OfStage(objective, self.stage))
         self.optimizer = fabric.setup_optimizers(optimizer(self.model, self.stage))
+        self.coupled = Coupled(self.model, self.stage)
 
     def _every_process_has_a_share(self) -> None:
         stage, world = self.stage, self.fabric.world_size
@@ -203,8 +215,11 @@ class StageRun:
 
     def run(
         self, done: int, first: int, state: dict[str, Any] | None, *, board: Any | None = None
-    ) -> None:
-        """All steps from `done` on; `first` is the run's step at which the stage begins."""
+    ) -> float:
+        """All steps from `done` on; `first` is the run's step at which the stage begins.
+
+        Gives the rate at which it ends.
+        """
         config, stage = self.config, self.stage
         if state is not None and state["stage"] == self.number:
             fill_optimizer(self.optimizer, state["optimizer"])
@@ -229,16 +244,19 @@ class StageRun:
                 if ends or asked or due:
                     if self.best.stops:
                         self._take_best()
+                    if ends:
+                        self.reached = self._rate(step)
                     self._save(first + stage.steps if ends else total)
                     saved_s = time.monotonic()
                 if asked:
                     raise Stopped(f"stopped after step {total}; {self._resume()}")
                 if ends:
                     break
+        return learning_rate(stage, stage.steps - 1) if self.reached is None else self.reached
 
     def begin(self) -> None:
         """What happens once, before the first step."""
-        if self.stage.copy_replica:
+        if self.stage.copy_replica or self.stage.coupled:
             typing.cast(Any, self.model).copy_replica()
         self.average.n_averaged.zero_()  # what was not trained yet must not stay in the average
 
@@ -322,11 +340,13 @@ class StageRun:
             numbers = {name: float(value) for name, value in seen.items()}
             raise FloatingPointError(self._blame(step, f"a loss is not finite: {numbers}", _SLOWER))
         self.plateau.add(float(seen["total"]))
+        self.coupled.gather(step)
         if self.config.clip_gradient:
             self.fabric.clip_gradients(
                 self.objective, self.optimizer, max_norm=self.config.clip_gradient
             )
         self.optimizer.step()
+        self.coupled.spread(step)
         self.average.update_parameters(self.model)
         return seen
 
@@ -406,6 +426,7 @@ class StageRun:
             "optimizer": whole_optimizer_state(self.optimizer),
             "plateau": self.plateau.state(),
             "best": self.best.state(),
+            "reached": self.reached,
         }
         self.folder.save_checkpoint(state)
 

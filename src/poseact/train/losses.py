@@ -35,6 +35,18 @@ def elastic_net(
     return d.abs() + d**2
 
 
+def joint_elastic_net(
+    pred: Float[Tensor, "*b J D"],
+    target: Float[Tensor, "*b J D"],
+    valid: Bool[Tensor, "*b J D"] | Float[Tensor, "*b J D"],
+) -> Float[Tensor, "*b J"]:
+    """The norms of CVPR 2018 Eq. 3 and TPAMI 2020 Eq. 11: summed over a joint's known coordinates.
+
+    Their mean over the joints of which any is known is the text's loss.
+    """
+    return torch.where(valid > 0, elastic_net(pred, target), 0.0).sum(-1)
+
+
 REACH = 0.06
 """About 0.2 of the torso of somebody who stands, as a share of the longer side of the pose."""
 

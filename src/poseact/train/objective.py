@@ -105,8 +105,10 @@ class Objective(nn.Module):
             sample = taught(sample, mix)
             weight = _weight(sample)
             valid = sample["valid"][..., :dim] * weight[..., :dim]
-            if stage.pose_loss == "deephar":
+            if stage.pose_loss == "released":
                 valid = (valid > 0).flatten(2).any(-1)  # poses, not coordinates
+            elif stage.pose_loss == "text":
+                valid = valid.amax(-1)  # joints
             found["pose"] = found["pose"] + valid.sum()
             known = ~sample["pose"][..., 0].isnan() * weight[..., 0]
             found["confidence"] = found["confidence"] + known.sum()
@@ -200,6 +202,9 @@ def _weight(sample: Sample) -> Tensor:
 def _pose_loss(predicted: Tensor, pose: Tensor, valid: Tensor, stage: Stage) -> Tensor:
     if stage.pose_loss == "elastic_net":
         return losses.masked_mean(losses.elastic_net(predicted, pose), valid)
+    if stage.pose_loss == "text":
+        joints = losses.joint_elastic_net(predicted, pose, valid)
+        return losses.masked_mean(joints, valid.amax(-1))
     values = losses.deephar_pose_loss(predicted, torch.where(valid > 0, pose, torch.nan))
     return losses.masked_mean(values, (valid > 0).flatten(1).any(1))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from poseact.models.weights import Network
-from poseact.train.config import Stage
+from poseact.train.config import Config, Stage
 
 READERS = {"pose": "action_p_conv0", "appearance": "action_v_conv0"}
 """Names of the kernels by which SPNet's action blocks read their clues."""
@@ -85,6 +86,49 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.lr * warm
 
 
+def following(config: Config, number: int, reached: float | None) -> Stage:
+    """The stage with the rate that follows the stage before, see `Stage.follow`.
+
+    reached: the rate at which that one ended; None is what its schedule says.
+    """
+    stage = config.stages[number]
+    if not stage.follow:
+        return stage
+    if reached is None:
+        before = following(config, number - 1, None)
+        reached = learning_rate(before, before.steps - 1)
+    return replace(stage, lr=stage.follow * reached)
+
+
+class Coupled:
+    """Action poses that are the pose maps themselves: one kernel in two places (`Stage.coupled`).
+
+    What both places ask of it moves it, unless it is frozen.
+    """
+
+    def __init__(self, model: Network, stage: Stage) -> None:
+        known = dict(model.named_parameters())
+        self.until = stage.coupled * stage.steps
+        self.pairs = [
+            (known[name.replace("_replica", "")], copy)
+            for name, copy in known.items()
+            if "_replica" in name and stage.coupled
+        ]
+
+    def gather(self, step: int) -> None:
+        """Both places' gradients to the one kernel."""
+        for kernel, copy in self.pairs if step < self.until else ():
+            if copy.grad is not None and kernel.requires_grad:
+                kernel.grad = copy.grad if kernel.grad is None else kernel.grad + copy.grad
+            copy.grad = None
+
+    @torch.no_grad()
+    def spread(self, step: int) -> None:
+        """The kernel to both places."""
+        for kernel, copy in self.pairs if step < self.until else ():
+            copy.copy_(kernel)
+
+
 class Best:
     """The best check of a stage on held-out data, and how many in a row were no better."""
 
@@ -142,7 +186,8 @@ class Plateau:
             self.best, self.waited = loss, 0
             return
         self.waited += 1
-        if self.waited >= self.stage.patience and self.reductions < self.stage.drops:
+        most = math.inf if self.stage.drops is None else self.stage.drops
+        if self.waited >= self.stage.patience and self.reductions < most:
             self.reductions, self.waited = self.reductions + 1, 0
 
     def state(self) -> dict[str, float]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ def open_parts(
             step=mix.step,
             augment=AUGMENTS[mix.augment],
             margin=margin if mix.margin is None else mix.margin,
+            steps=mix.steps,
         )
         for mix in mixes
     ]
@@ -83,10 +82,10 @@ def _folder(mix: Mix, root: str) -> str:
 
 
 class AlternatingBatches(Batches):
-    """Batches of a stage whose kinds alternate, and whose clips change the distance of frames.
+    """Batches of a stage whose kinds alternate.
 
     With n kinds, batch s is number s // n of kind s % n, which mixes the parts of `Mix.batch`
-    s % n. With one kind and one distance these are the `Batches` of the parts.
+    s % n. With one kind these are the `Batches` of the parts.
     """
 
     def __init__(
@@ -100,21 +99,11 @@ class AlternatingBatches(Batches):
         make: Callable[..., Any] = make_sample,
     ) -> None:
         super().__init__(parts, layout, size=size, seed=seed, make=make)
-        kinds = 1 + max(mix.batch for mix in mixes)
-        self.kinds = [self._variants(mixes, kind) for kind in range(kinds)]
-
-    def _variants(self, mixes: Sequence[Mix], kind: int) -> list[Batches]:
-        """The batches of a kind, once for every combination of distances that comes up."""
-        own = [(mix, part) for mix, part in zip(mixes, self.parts) if mix.batch == kind]
-        variants: list[Batches] = []
-        for i in range(math.lcm(*(max(len(mix.steps), 1) for mix, _ in own))):
-            spaced = [
-                replace(part, step=mix.steps[i % len(mix.steps)]) if mix.steps else part
-                for mix, part in own
-            ]
-            seed = self.seed + 100_000_000 * kind  # parts of two kinds see other draws
-            variants.append(Batches(spaced, self.layout, size=self.size, seed=seed, make=self.make))
-        return variants
+        self.kinds: list[Batches] = []
+        for kind in range(1 + max(mix.batch for mix in mixes)):
+            own = [part for mix, part in zip(mixes, parts) if mix.batch == kind]
+            apart = seed + 100_000_000 * kind  # parts of two kinds see other draws
+            self.kinds.append(Batches(own, layout, size=size, seed=apart, make=make))
 
     def share(self, step: int, rank: int, world: int) -> dict[str, Sample]:
         batches, number = self._at(step)
@@ -126,5 +115,4 @@ class AlternatingBatches(Batches):
 
     def _at(self, step: int) -> tuple[Batches, int]:
         number, kind = divmod(step, len(self.kinds))
-        variants = self.kinds[kind]
-        return variants[number % len(variants)], number
+        return self.kinds[kind], number

@@ -160,7 +160,7 @@ def test_learning_rates_fall_where_the_papers_say() -> None:
     assert found == pytest.approx([1e-3, 2e-4, 2e-4, 4e-5])
     _, heads, tuned = recipe("cvpr_penn").stages
     assert (heads.optimizer, heads.momentum, heads.lr, heads.factor) == ("sgd", 0.98, 2e-4, 0.2)
-    assert tuned.lr == pytest.approx(heads.lr * heads.factor**heads.drops / 10)
+    assert heads.drops is None and tuned.follow == 0.1
 
 
 def test_variants_differ_in_what_they_are_named_for() -> None:
@@ -174,12 +174,18 @@ def test_variants_differ_in_what_they_are_named_for() -> None:
     for name, blind in (("pose", "appearance"), ("appearance", "pose")):
         stages = recipe(f"tpami_penn_p2_{name}").stages
         assert [s.blind_to for s in stages] == ["nothing", blind, blind]
-    assert [s.copy_replica for s in recipe("tpami_penn_p2_decoupled").stages] == [0, 1, 0]
+    for name in ("tpami_penn", "tpami_penn_p2_decoupled", "tpami_ntu_decoupled"):
+        stages = recipe(name).stages  # coupled for half of all iterations
+        assert sum(s.coupled * s.steps for s in stages) == sum(s.steps for s in stages) / 2
+        assert not any(s.copy_replica for s in stages)
+    assert [s.coupled for s in recipe("tpami_ntu").stages] == [0, 0, 0]
     script = recipe("tpami_penn_released")
-    assert [s.copy_replica for s in script.stages] == [0, 1, 1]
+    assert [(s.copy_replica, s.coupled) for s in script.stages] == [(0, 0), (1, 0), (1, 0)]
     assert [s.trains for s in script.stages] == ["all", "actions_keras", "all"]
     assert {m.steps for s in script.stages for m in s.mix} == {(), (4, 6, 8)}
-    assert {s.pose_loss for s in script.stages} == {"deephar"}
+    for name in EXPERIMENTS:
+        losses = {s.pose_loss for s in recipe(name).stages}
+        assert losses == {"released" if name.endswith("_released") else "text"}
     assert recipe("tpami_ntu_released").stages[-1].action_weight == 0.1
     frozen, tuned = recipe("cvpr_ntu_frozen"), recipe("cvpr_ntu")
     assert frozen.stages == tuned.stages[:-1]

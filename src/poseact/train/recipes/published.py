@@ -43,6 +43,7 @@ STAGE = Stage(
     warmup=0,
     over_blocks="sum",
     action_weight=0.01,
+    pose_loss="text",
 )
 
 
@@ -93,8 +94,8 @@ def tpami_penn(
     """MPII and Penn Action (TPAMI 4.2.3): poses, the heads alone, then both alternate.
 
     Pose data: MPII 80 %, Penn 20 % of 32 images. Frames of a clip are 3 to 10 apart. Epochs are the
-    released script's, whose numbers (2, 15, 25) the text repeats. Decoupled action poses are copied
-    when the pose training ends (3.3.4). Penn's frame rate is taken as 30, of which every 6th.
+    released script's, whose numbers (2, 15, 25) the text repeats. Action poses are decoupled after
+    half of all iterations (3.3.4). Penn's frame rate is taken as 30, of which every 6th.
     """
     clips = replace(
         PENN, name="clips", count=4, frames=8, steps=EVERY_3_TO_10, teaches="action", batch=0
@@ -108,7 +109,6 @@ def tpami_penn(
             steps=2 * EPOCH,
             mix=(clips,),
             trains="actions",
-            copy_replica=model.replica,
             blind_to=blind_to,
         ),
         replace(
@@ -121,9 +121,22 @@ def tpami_penn(
             blind_to=blind_to,
         ),
     )
+    stages = _decoupled(model, stages)
     return _run(
         name, model, stages, layout="PA16", labels=(penn.ACTIONS,), frames=8, fps=5.0, step=6
     )
+
+
+def _decoupled(model: SPNetConfig, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Action poses are the supervised ones for half of the iterations, then their copies."""
+    if not model.replica:
+        return stages
+    found, first, half = [], 0, sum(stage.steps for stage in stages) / 2
+    for stage in stages:
+        share = min(max((half - first) / stage.steps, 0.0), 1.0)
+        found.append(replace(stage, coupled=share))
+        first += stage.steps
+    return tuple(found)
 
 
 def tpami_penn_released(name: str, model: SPNetConfig) -> Config:
@@ -142,7 +155,8 @@ def tpami_penn_released(name: str, model: SPNetConfig) -> Config:
             ),
             trains="actions_keras" if stage.name == "actions" else "all",
             copy_replica=model.replica and stage.name != "pose",
-            pose_loss="deephar",
+            coupled=0.0,
+            pose_loss="released",
         )
         for stage in text.stages
     )
@@ -159,6 +173,7 @@ def tpami_penn_action_only(name: str) -> Config:
         steps=30 * EPOCH,
         mix=(clips,),
         milestones=(15 / 30, 25 / 30),
+        coupled=1.0,  # nothing supervises a pose
     )
     return replace(full, stages=(stage,))
 
@@ -184,7 +199,7 @@ def tpami_pose3d(name: str, pose: tuple[Mix, ...], *, released: bool) -> Config:
         STAGE,
         steps=60 * MPII_PEOPLE // 14,
         mix=pose,
-        pose_loss="deephar" if released else "elastic_net",
+        pose_loss="released" if released else "text",
     )
     return _run(name, spnet.PUBLISHED["pose3d"], (stage,), layout="PA17")
 
@@ -209,7 +224,6 @@ def tpami_ntu(name: str, model: SPNetConfig) -> Config:
             mix=(clips,),
             trains="actions",
             lr=0.01,
-            copy_replica=model.replica,
         ),
         replace(
             sgd,
@@ -221,6 +235,7 @@ def tpami_ntu(name: str, model: SPNetConfig) -> Config:
             milestones=(0.5,),
         ),
     )
+    stages = _decoupled(model, stages)
     labels = (ntu.ACTIONS[:60],)
     return _run(name, model, stages, layout="PA17", labels=labels, frames=8, fps=3.75, step=8)
 
@@ -246,9 +261,9 @@ def tpami_ntu_released(name: str) -> Config:
         mix=(stills, clips),
         milestones=((58 - 20) / 70, (70 - 20) / 70),
         action_weight=0.1,
-        pose_loss="deephar",
+        pose_loss="released",
     )
-    return replace(text, stages=(replace(text.stages[0], pose_loss="deephar"), both))
+    return replace(text, stages=(replace(text.stages[0], pose_loss="released"), both))
 
 
 def tpami_ntu_action_only(name: str) -> Config:
@@ -293,6 +308,7 @@ def _cvpr_pose_stage(pose: tuple[Mix, ...], validation: tuple[Mix, ...] = ()) ->
         schedule="plateau",
         factor=0.2,
         patience=5,
+        drops=None,
         check_every=epoch,
         validation=validation,
     )
@@ -311,7 +327,7 @@ def cvpr_mpii_released(name: str) -> Config:
         schedule="steps",
         factor=0.2,
         milestones=(80 / 120, 100 / 120),
-        pose_loss="deephar",
+        pose_loss="released",
     )
     return _run(name, multitask.PUBLISHED["mpii_k8"], (stage,), layout="PA16")
 
@@ -329,9 +345,9 @@ def cvpr_actions(
 ) -> Config:
     """Poses, the heads alone, then 5 epochs of everything (supplement, appendix B), K = 4.
 
-    SGD, momentum 0.98, 2e-4, 2 clips a batch. Fine-tuning goes on at a tenth of the last rate, here
-    with the two reductions of the plateau behind it, and by the action loss: released networks of
-    this kind have no other output. `epochs`, and 3 without progress as a plateau, are our choice.
+    SGD, momentum 0.98, 2e-4, 2 clips a batch. Fine-tuning goes on at a tenth of the rate that was
+    reached, and by the action loss: released networks of this kind have no other output. `epochs`,
+    and 3 without progress as a plateau, are our choice.
     """
     clips = replace(clips, name="clips", count=2, steps=(1, 2, 3), teaches="action")
     actions = replace(
@@ -345,6 +361,7 @@ def cvpr_actions(
         lr=2e-4,
         schedule="plateau",
         factor=0.2,
+        drops=None,
         check_every=epoch,
         action_weight=1.0,
     )
@@ -353,7 +370,7 @@ def cvpr_actions(
         name="fine tuning",
         steps=5 * epoch,
         trains="all",
-        lr=2e-4 * 0.2**2 / 10,
+        follow=0.1,
         schedule="constant",
     )
     stages = (_cvpr_pose_stage(pose), actions, *([tuned] if fine_tune else []))

@@ -195,6 +195,18 @@ EXPERIMENTS: dict[str, Experiment] = {
         _FULL_3D,
         ONE_PLUS_THREE,
     ),
+    "tpami_ntu_decoupled": Experiment(
+        partial(
+            published.tpami_ntu,
+            "tpami_ntu_decoupled",
+            replace(spnet.PUBLISHED["ntu_paper"], replica=True),
+        ),
+        (
+            Cell("TPAMI Table 1", "Human3.6M MPJPE, multi-task", 48.6, "mm", H36M, MPJPE),
+            Cell("TPAMI Table 3", "NTU cross-subject", 89.9, "%", NTU),
+        ),
+        ONE_PLUS_THREE,
+    ),
     "tpami_ntu_released": Experiment(
         partial(published.tpami_ntu_released, "tpami_ntu_released"),
         (Cell("TPAMI Table 3", "NTU cross-subject", 89.9, "%", NTU_RELEASED),),
