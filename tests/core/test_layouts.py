@@ -169,3 +169,14 @@ def test_the_original_tables_from_h36m_read_the_spine_as_thorax(table: str, targ
     read = [H36M32[j] for j in DEEPHAR_INDEX[table]]
     differing = {j: r for j, r in zip(target.joints, read, strict=True) if j != r}
     assert differing == {"thorax": "spine1"}
+
+
+def test_a_derived_joint_does_not_depend_on_the_poses_beside_it() -> None:
+    """The neck is the thorax where that is known, else between the shoulders: frame by frame."""
+    both = Layout("both", ("thorax", "l_shoulder", "r_shoulder"), (-1, 0, 0))
+    pose = np.array([[[5.0, 5], [0, 0], [2, 2]], [[np.nan, np.nan], [0, 0], [2, 2]]])
+    neck = Layout("neck", ("neck",), (-1,))
+    together = convert(pose, both, neck)
+    alone = np.stack([convert(frame, both, neck) for frame in pose])
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(together[:, 0], [[5, 5], [1, 1]])

@@ -37,3 +37,11 @@ def test_an_unknown_joint_stays_unknown_and_starts_anew() -> None:
     back = smooth(points + 5, 0.2, scale=1.0)
     np.testing.assert_array_equal(back[1], [6, 6])
     assert np.isfinite(smooth(points, 0.3, scale=1.0)).all()
+
+
+def test_what_is_handed_out_is_not_the_filters_own() -> None:
+    points = np.ones((2, 2))
+    smooth = OneEuro()
+    first = smooth(points, 0.0, scale=1.0)
+    first[:], points[:] = 99, 77
+    np.testing.assert_array_equal(smooth(np.ones((2, 2)), 0.1, scale=1.0), np.ones((2, 2)))

@@ -213,3 +213,12 @@ def test_overfits_one_batch(tiny: SPNet) -> None:
         optimizer.step()
     assert (out.poses[-1] - target).abs().mean().item() < 0.03
     assert out.actions[-1][0].argmax(1).tolist() == label.tolist()
+
+
+def test_joints_are_float32_under_autocast(tiny: SPNet) -> None:
+    """bfloat16 would count a crop in steps of a pixel."""
+    frames = torch.rand(1, 1, 3, 64, 64) * 2 - 1
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        pose = tiny(frames).poses[-1]
+    assert pose.dtype == torch.float32
+    assert (pose != pose.bfloat16().float()).any()

@@ -30,7 +30,7 @@ def test_coco_results_come_back(tmp_path: Path) -> None:
             scores = convert(one.score[:, None], PA17, COCO17)[:, 0]
             np.testing.assert_allclose(other.score[shown], scores[shown], atol=1e-4)
     entry = json.loads(path.read_text())[1]
-    assert entry["bbox"] == [0.75, 2.0, 298.75, 397.5] and entry["category_id"] == 1
+    assert entry["bbox"] == [1.25, 2.5, 298.75, 397.5] and entry["category_id"] == 1
     assert (entry["image_id"], entry["track_id"], len(entry["keypoints"])) == (0, 7, 51)
 
 

@@ -14,7 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
-# A joint that a layout lacks may be the mean of joints it has; the first recipe that works wins.
+# A joint that a layout lacks may be the mean of joints it has; in each pose the first recipe wins
+# whose joints are known.
 DERIVED: dict[str, tuple[tuple[str, ...], ...]] = {
     "pelvis": (("l_hip", "r_hip"),),
     "thorax": (("l_shoulder", "r_shoulder"),),
@@ -229,7 +230,8 @@ def layout_named(name: str) -> Layout:
 def convert(pose: np.ndarray, source: Layout, target: Layout, *, derive: bool = True) -> np.ndarray:
     """Reorder (..., J, D) from one layout to another by joint name.
 
-    A joint the source lacks is the mean of the joints in `DERIVED` if `derive`, else NaN.
+    A joint the source lacks is the mean of the joints in `DERIVED` if `derive`, else NaN. Each pose
+    is converted by itself, whatever stands beside it.
     """
     if pose.shape[-2] != len(source):
         raise ValueError(
@@ -242,13 +244,11 @@ def convert(pose: np.ndarray, source: Layout, target: Layout, *, derive: bool = 
 def _column(pose: np.ndarray, have: Sequence[str], name: str, derive: bool) -> np.ndarray:
     if name in have:
         return pose[..., have.index(name), :]
-    if derive:
-        for parts in DERIVED.get(name, ()):
-            columns = [_column(pose, have, part, True) for part in parts]
-            mean = np.mean(columns, axis=0)
-            if not np.isnan(mean).all():
-                return mean
-    return np.full(pose.shape[:-2] + pose.shape[-1:], np.nan, pose.dtype)
+    column = np.full(pose.shape[:-2] + pose.shape[-1:], np.nan, np.result_type(pose, np.float16))
+    for parts in DERIVED.get(name, ()) if derive else ():
+        mean = np.mean([_column(pose, have, part, True) for part in parts], axis=0)
+        column = np.where(np.isnan(column).all(-1, keepdims=True), mean, column)
+    return column.astype(pose.dtype) if pose.dtype.kind == "f" else column
 
 
 # Index tables of the original project, verbatim: target joint i is read from source joint table[i].

@@ -30,12 +30,12 @@ class OneEuro:
         or one whose time does not advance, passes unchanged.
         """
         if self._time_s is None or time_s <= self._time_s or points.shape != self._points.shape:
-            self._points, self._velocity = points, np.zeros_like(points)
+            self._points, self._velocity = points.copy(), np.zeros_like(points)
         else:
             step_s = time_s - self._time_s
             self._advance(points, step_s, scale)
         self._time_s = time_s
-        return self._points
+        return self._points.copy()
 
     def _advance(self, points: np.ndarray, step_s: float, scale: float) -> None:
         known = ~np.isnan(self._points) & ~np.isnan(points)

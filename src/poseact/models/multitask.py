@@ -23,6 +23,7 @@ from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.layers import (
     ConvSame,
     SeparableConv,
+    full_precision,
     grid,
     joint_pool,
     sigmoid_max_confidence,
@@ -269,6 +270,7 @@ class Multitask(PoseActionNetwork):
             )
         return self.stem(x)
 
+    @full_precision
     def _read(self, maps: Float[Tensor, "N M h w"]) -> tuple[Tensor, Tensor, Tensor]:
         """Heat maps (N, J, h, w), pose (N, J, D) and confidence (N, J) from raw maps."""
         return self._read_volume(maps) if self.config.dim == 3 else self._read_plane(maps)

@@ -30,6 +30,7 @@ from poseact.models.layers import (
     batch_norm,
     expected_confidence,
     expected_depth,
+    full_precision,
     global_max_min,
     joint_pool,
     max_confidence,
@@ -89,13 +90,12 @@ class SPNetConfig:
             raise ValueError(
                 f"action_pyramids are 1-based, up to {self.pyramids}; got {self.action_pyramids}"
             )
-        vgg = self.entry in ("vgg16", "vgg16_bn")
+        vgg, fpn = self.entry in ("vgg16", "vgg16_bn"), self.entry == "mobilenet_fpn"
         if (vgg and self.image_div != 8) or (self.entry_channels and not vgg):
             raise ValueError(
                 "vgg16 divides by 8 and only it takes entry_channels, got "
                 f"{self.entry}, image_div {self.image_div}, entry_channels {self.entry_channels}"
             )
-        fpn = self.entry == "mobilenet_fpn"
         deepest = self.image_div * 2 ** (self.levels - 1)
         if (fpn and (self.image_div > 8 or deepest > 32)) or (self.entry_heads and not fpn):
             raise ValueError(
@@ -406,6 +406,7 @@ class SPNet(PoseActionNetwork):
                 clues += [pose * score[..., None], joint_pool(prob, cast(Tensor, appearance[i]))]
         return out._replace(clues=tuple(clues))
 
+    @full_precision
     def _read(
         self, heat: Tensor, depth: Tensor | None, sure: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:

@@ -28,8 +28,9 @@ _MOST_ROWS, _MOST_EMPTY = 100_000, 1000  # of a marker file; a row for each fram
 def write_coco(path: str | Path, header: Header, results: Iterable[Result]) -> None:
     """COCO results: a list of image_id (number of the frame), keypoints x y score, score, bbox.
 
-    The 17 joints of COCO; unknown ones, eyes and ears with most of our networks, are 0 0 0. As COCO
-    does, pixels are counted from the middle of the first: 0.5 less than elsewhere in this package.
+    The 17 joints of COCO; unknown ones, eyes and ears with most of our networks, are 0 0 0. As in
+    COCO, keypoints number pixels, whose middle they mean: 0.5 less than elsewhere in this package;
+    boxes are px from the corner of the picture, as elsewhere.
     """
     entries = [
         {
@@ -37,7 +38,7 @@ def write_coco(path: str | Path, header: Header, results: Iterable[Result]) -> N
             "category_id": 1,
             "keypoints": _triples(person.xy - 0.5, person, header.layout, COCO17),
             "score": round(float(np.nan_to_num(person.score).mean()), 4),
-            "bbox": _corner_and_size(person.box - 0.5),
+            "bbox": _corner_and_size(person.box),
             "track_id": int(person.track),
         }
         for result in results
