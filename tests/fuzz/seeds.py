@@ -42,6 +42,7 @@ from poseact.media.pictures import read_image, write_image
 from poseact.media.video import VideoReader
 from poseact.models import enas, pretrained, weights
 from poseact.models.lifter import Lifter, LifterConfig
+from poseact.models.multipose import MultiPose, MultiPoseConfig
 from poseact.models.original.blueprints import from_constructor, read_constructor
 from poseact.models.spnet import SPNet
 from poseact.results.formats import write_coco, write_openpose, write_trc
@@ -314,6 +315,12 @@ def spnet(root: Path) -> None:
     weights.save(root / "a.safetensors", SPNet(config), card, half=True)
 
 
+def multipose(root: Path) -> None:
+    config = MultiPoseConfig(width=0.5)
+    card = weights.Card(asdict(config), "COCO17", (), (0, 0), architecture="multipose")
+    weights.save(root / "a.safetensors", MultiPose(config), card, half=True)
+
+
 def lifter(root: Path) -> None:
     config = LifterConfig(width=16, blocks=1)
     card = weights.Card(asdict(config), "H36M17", (), (0, 0), architecture="lifter")
@@ -574,5 +581,8 @@ READERS: dict[str, Reader] = {
     },
     "weights_classifier": Reader(classifier, "a.safetensors", at("a.safetensors", load_classifier)),
     "weights_lifter": Reader(lifter, "a.safetensors", at("a.safetensors", weights.load_lifter)),
+    "weights_multipose": Reader(
+        multipose, "a.safetensors", at("a.safetensors", weights.load_multipose)
+    ),
     "weights_spnet": Reader(spnet, "a.safetensors", at("a.safetensors", weights.load)),
 }

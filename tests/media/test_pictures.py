@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from poseact.media.inputs import list_inputs
 from poseact.media.pictures import read_image, write_image
+from poseact.media.video import VideoReader
 from small_media import gradient
 
 
@@ -80,3 +83,33 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "gone.png")
     with pytest.raises(ValueError, match=r"no picture format '\.xyz'"):
         write_image(tmp_path / "a.xyz", gradient())
+
+
+def test_float_and_12_bit_pictures_have_their_brightness(tmp_path: Path) -> None:
+    grey = gradient()[..., 0]
+    expected = np.stack([grey] * 3, -1).astype(int)
+    for name, values in {
+        "unit.tif": grey.astype(np.float32) / 255,
+        "bytes.tif": grey.astype(np.float32),
+        "twelve.tif": np.rint(grey * (4095 / 255)).astype(np.uint16),
+        "twelve.png": np.rint(grey * (4095 / 255)).astype(np.uint16),
+    }.items():
+        cv2.imwrite(str(tmp_path / name), values)
+        assert np.abs(read_image(tmp_path / name).astype(int) - expected).max() <= 1, name
+
+
+def test_animated_pictures_are_videos_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    with av.open(str(path), "w", format="apng") as out:
+        stream = out.add_stream("apng", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 40, 30, "rgb24"
+        for i in range(3):
+            picture = np.full((30, 40, 3), 50 * i, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    (found,) = list_inputs(path)
+    assert found.kind == "video"
+    with VideoReader(path) as video:
+        assert [int(frame.rgb.mean()) for frame in video] == [0, 50, 100]
+    with pytest.raises(ValueError, match="animated"):
+        read_image(path)

@@ -96,3 +96,23 @@ def test_a_failed_write_leaves_nothing(
     with pytest.raises(OSError, match="no space"):
         weights.save(tmp_path / "a.safetensors", tiny, tiny_card)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_a_clear_line(
+    tmp_path: Path, tiny: SPNet, tiny_card: weights.Card
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    path = weights.save(tmp_path / "a.safetensors", tiny, tiny_card)
+    with pytest.raises(ValueError, match="device cuda cannot be used here"):
+        weights.load(path, device="cuda")
+
+
+@pytest.mark.parametrize("changes", [{"growth": 60000}, {"kernel": [5, 0.5]}, {"pyramids": "x"}])
+def test_a_card_of_another_size_or_type_takes_no_memory(
+    tmp_path: Path, tiny: SPNet, tiny_card: weights.Card, changes: dict
+) -> None:
+    card = replace(tiny_card, config={**tiny_card.config, **changes})
+    path = weights.save(tmp_path / "a.safetensors", tiny, card)
+    with pytest.raises(ValueError, match=r"a\.safetensors"):
+        weights.load(path)

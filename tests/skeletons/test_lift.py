@@ -401,3 +401,16 @@ def test_other_weights_and_names_are_refused(
     refused(capsys.readouterr().err, "--people")
     assert lift(source, tmp_path / "o.jsonl", weights, "--fps", "0") == 2
     refused(capsys.readouterr().err, "--fps")
+
+
+def test_a_number_is_not_given_twice_and_following_takes_no_longer_in_the_end() -> None:
+    """People who come and go, one after the other, each with a number of their own."""
+    rng = np.random.default_rng(0)
+
+    def frames(count: int):
+        for n in range(count):
+            xy = rng.uniform(0, 100, (17, 2)) + 1000 * n
+            yield Result(40 * n, n, (Person(xy, None, np.ones(17), box_around(xy), H36M17, -1),))
+
+    tracks = [result.people[0].track for result in followed(frames(3000))]
+    assert tracks == list(range(3000))

@@ -28,7 +28,7 @@ from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.results.formats import write_coco, write_openpose, write_trc
-from poseact.results.jsonl import ResultsWriter, read_jsonl
+from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
 from poseact.results.panels import annotate
 from poseact.results.table import write_csv
@@ -268,10 +268,9 @@ def _draw(
 
 
 def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
-    """The further forms of a finished .jsonl."""
+    """The further forms of a finished .jsonl, each read frame by frame where the form allows."""
     if not (wanted.csv or wanted.html or wanted.coco or wanted.openpose or wanted.trc):
         return []
-    header, results = read_jsonl(table)
     paths = []
 
     def beside(ending: str) -> Path:
@@ -279,17 +278,17 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
         return paths[-1]
 
     if wanted.csv:
-        write_csv(beside(".csv"), header, results)
+        write_csv(beside(".csv"), *open_jsonl(table))
     if wanted.html:
         video = drawing if wanted.drawing and drawing.suffix == ".mp4" else None
         still = [_jpeg(drawing)] if wanted.drawing and video is None else []
-        write_html(beside(".html"), header, results, video=video, frames=still)
+        write_html(beside(".html"), *read_jsonl(table), video=video, frames=still)
     if wanted.coco:
-        write_coco(beside("_coco.json"), header, results)
+        write_coco(beside("_coco.json"), *open_jsonl(table))
     if wanted.openpose:
-        write_openpose(beside("_openpose"), header, results)
+        write_openpose(beside("_openpose"), *open_jsonl(table))
     if wanted.trc:
-        paths += write_trc(table.with_suffix(".trc"), header, results)
+        paths += write_trc(table.with_suffix(".trc"), *open_jsonl(table))
     return paths
 
 

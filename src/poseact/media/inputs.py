@@ -9,7 +9,7 @@ from typing import Literal
 
 import cv2
 
-from poseact.media.pictures import IMAGE_SUFFIXES
+from poseact.media.pictures import HEAD, IMAGE_SUFFIXES, animated
 from poseact.media.video import VIDEO_SUFFIXES
 
 
@@ -45,8 +45,13 @@ def list_inputs(source: str | Path) -> list[Input]:
 def _kind(path: Path) -> Literal["image", "video"] | None:
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
-        return "image"
+        return "video" if suffix == ".png" and _is_animated(path) else "image"
     return "video" if suffix in VIDEO_SUFFIXES else None
+
+
+def _is_animated(path: Path) -> bool:
+    with path.open("rb") as file:
+        return animated(file.read(HEAD))
 
 
 def _kind_inside(path: Path) -> Literal["image", "video"]:

@@ -155,7 +155,12 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
     with understood(path):
         card, tensors = read_file(path)
         model = filled(lambda: build(card), tensors, path)
-    return Loaded(model.to(device).eval(), card)
+    try:
+        return Loaded(model.to(device).eval(), card)
+    except (AssertionError, RuntimeError) as error:
+        if "out of memory" in str(error):
+            raise
+        raise ValueError(f"device {device} cannot be used here ({error}); use cpu") from error
 
 
 def load_lifter(name_or_path: str | Path) -> LoadedLifter:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from poseact.core.files import whole_folder, write_text
+from poseact.core.files import whole_file, whole_folder
 from poseact.core.layouts import COCO17, OPENPOSE25, Layout, convert
 from poseact.core.types import Person, Result
 from poseact.results.jsonl import Header
@@ -32,19 +32,27 @@ def write_coco(path: str | Path, header: Header, results: Iterable[Result]) -> N
     COCO, keypoints number pixels, whose middle they mean: 0.5 less than elsewhere in this package;
     boxes are px from the corner of the picture, as elsewhere.
     """
-    entries = [
-        {
-            "image_id": result.index,
-            "category_id": 1,
-            "keypoints": _triples(person.xy - 0.5, person, header.layout, COCO17),
-            "score": round(float(np.nan_to_num(person.score).mean()), 4),
-            "bbox": _corner_and_size(person.box),
-            "track_id": int(person.track),
-        }
-        for result in results
-        for person in result.people
-    ]
-    write_text(path, json.dumps(entries, allow_nan=False))
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        before = "["
+        for result in results:
+            for person in result.people:
+                entry = json.dumps(
+                    _coco_entry(result.index, person, header.layout), allow_nan=False
+                )
+                file.write(before + entry)
+                before = ", "
+        file.write("]" if before == ", " else "[]")
+
+
+def _coco_entry(index: int, person: Person, layout: Layout) -> dict[str, Any]:
+    return {
+        "image_id": index,
+        "category_id": 1,
+        "keypoints": _triples(person.xy - 0.5, person, layout, COCO17),
+        "score": round(float(np.nan_to_num(person.score).mean()), 4),
+        "bbox": _corner_and_size(person.box),
+        "track_id": int(person.track),
+    }
 
 
 def write_openpose(folder: str | Path, header: Header, results: Iterable[Result]) -> None:
@@ -65,7 +73,7 @@ def write_openpose(folder: str | Path, header: Header, results: Iterable[Result]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_trc(path: str | Path, header: Header, results: Sequence[Result]) -> list[Path]:
+def write_trc(path: str | Path, header: Header, results: Iterable[Result]) -> list[Path]:
     """Marker files (TRC), a marker a joint, mm, y up; the files written.
 
     NAME.trc, or NAME_track1.trc, NAME_track2.trc, ... for several people. Poses are relative to the
@@ -75,54 +83,61 @@ def write_trc(path: str | Path, header: Header, results: Sequence[Result]) -> li
     """
     path = Path(path)
     tracks: dict[int, dict[int, np.ndarray]] = {}
+    times_s: dict[int, float] = {}
     for result in results:
+        times_s[result.index] = result.time_s
         for person in result.people:
-            if person.xyz is not None:
-                tracks.setdefault(person.track, {})[result.index] = person.xyz * OPENSIM_AXES
+            if person.xyz is not None:  # half of float64, for an hour of a camera is 100,000 poses
+                xyz = (person.xyz * OPENSIM_AXES).astype(np.float32)
+                tracks.setdefault(person.track, {})[result.index] = xyz
     if not tracks:
         raise ValueError(f"{path}: no pose in the results is 3D, and TRC is a file of 3D markers")
-    indices, times_s = [r.index for r in results], [r.time_s for r in results]
+    known = np.array(sorted(times_s)), np.array([times_s[n] for n in sorted(times_s)])
     paths = []
     for track, poses in sorted(tracks.items()):
         frames = range(min(poses), max(poses) + 1)
         if len(frames) > _MOST_ROWS + _MOST_EMPTY * len(poses):
             raise ValueError(f"{path}: {len(frames)} rows for {len(poses)} poses of track {track}")
-        time_s = np.interp(frames, indices, times_s).tolist()
-        unseen = np.full((len(header.layout), 3), np.nan)
-        rows = [(n, t, poses.get(n, unseen)) for n, t in zip(frames, time_s)]
         own = path if len(tracks) == 1 else path.with_name(f"{path.stem}_track{track}.trc")
-        write_text(own, _trc(own.name, header, rows))
+        with whole_file(own) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+            for line in _trc(own.name, header, frames, np.interp(frames, *known), poses):
+                file.write("\t".join(map(str, line)) + "\n")
         paths.append(own)
     return paths
 
 
-def _trc(name: str, header: Header, rows: Sequence[tuple[int, float, np.ndarray]]) -> str:
-    """From (frame, s, (J, 3) mm) for each row."""
+def _trc(
+    name: str,
+    header: Header,
+    frames: range,
+    times_s: np.ndarray,
+    poses: dict[int, np.ndarray],
+) -> Iterator[list[Any]]:
+    """Cells of each line; poses: (J, 3) mm by frame."""
     joints = header.layout.joints
     rate = f"{header.fps or 1:.6g}"  # a picture has none
     head = {
         "DataRate": rate,
         "CameraRate": rate,
-        "NumFrames": len(rows),
+        "NumFrames": len(frames),
         "NumMarkers": len(joints),
         "Units": "mm",
         "OrigDataRate": rate,
-        "OrigDataStartFrame": rows[0][0] + 1,
-        "OrigNumFrames": len(rows),
+        "OrigDataStartFrame": frames[0] + 1,
+        "OrigNumFrames": len(frames),
     }
     axes = [f"{axis}{n}" for n in range(1, len(joints) + 1) for axis in "XYZ"]
-    lines = [
-        ["PathFileType", 4, "(X/Y/Z)", name],
-        [*head],
-        [*head.values()],
-        ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))],
-        ["", "", *axes],
-        [],
-    ]
-    for frame, time_s, xyz in rows:
-        cells = [f"{round(v, 2) + 0.0:.2f}" if np.isfinite(v) else "" for v in xyz.ravel().tolist()]
-        lines.append([frame + 1, f"{time_s:.6f}", *cells])
-    return "".join("\t".join(map(str, line)) + "\n" for line in lines)
+    yield ["PathFileType", 4, "(X/Y/Z)", name]
+    yield [*head]
+    yield [*head.values()]
+    yield ["Frame#", "Time", *(cell for joint in joints for cell in (joint, "", ""))]
+    yield ["", "", *axes]
+    yield []
+    unseen = np.full((len(joints), 3), np.nan)
+    for frame, time_s in zip(frames, times_s.tolist()):
+        numbers = poses.get(frame, unseen).ravel().tolist()
+        cells = [f"{round(v, 2) + 0.0:.2f}" if np.isfinite(v) else "" for v in numbers]
+        yield [frame + 1, f"{time_s:.6f}", *cells]
 
 
 def _openpose_person(person: Person, layout: Layout) -> dict[str, Any]:

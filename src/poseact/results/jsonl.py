@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from poseact.core.layouts import LAYOUTS, Layout
 from poseact.core.reading import understood
 from poseact.core.types import Person, Result
 
+T = TypeVar("T")
 SCHEMA = "poseact/1"
 _WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 UNITS = {
@@ -107,25 +109,39 @@ def read_jsonl(path: str | Path) -> tuple[Header, list[Result]]:
     Coordinates were rounded to 0.01 px, 0.1 mm and 1e-4 of a probability. Raises FileNotFoundError,
     or ValueError that names the file and the line.
     """
+    header, results = open_jsonl(path)
+    return header, list(results)
+
+
+def open_jsonl(path: str | Path) -> tuple[Header, Iterator[Result]]:
+    """The header, and the frames one after the other: for long files. Errors as `read_jsonl`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such result file")
-    results: list[Result] = []
-    header, number = None, 0
-    with understood(path), path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                value = json.loads(line)
-                if header is None:
-                    header = _read_header(value)
-                else:
-                    results.append(_read_result(value, header))
-            except _WRONG as error:
-                why = f"no {error}" if isinstance(error, KeyError) else error
-                raise ValueError(f"{path}, line {number}: not a {SCHEMA} line: {why}") from None
-    if header is None:
+    lines = _lines(path)
+    first = next(lines, None)
+    if first is None:
         raise ValueError(f"{path}: empty, not a {SCHEMA} file")
-    return header, results
+    header = _understood(path, 1, partial(_read_header, first))
+    return header, _results(path, header, lines)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with understood(path), path.open(encoding="utf-8") as lines:
+        yield from lines
+
+
+def _results(path: Path, header: Header, lines: Iterator[str]) -> Iterator[Result]:
+    for number, text in enumerate(lines, 2):
+        yield _understood(path, number, partial(_read_result, text, header))
+
+
+def _understood(path: Path, number: int, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except _WRONG as error:
+        why = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}, line {number}: not a {SCHEMA} line: {why}") from None
 
 
 def header_json(header: Header) -> dict[str, Any]:
@@ -144,7 +160,8 @@ def header_json(header: Header) -> dict[str, Any]:
     }
 
 
-def _read_header(value: dict[str, Any]) -> Header:
+def _read_header(text: str) -> Header:
+    value = json.loads(text)
     if value.get("schema") != SCHEMA:
         raise ValueError(f"schema is {value.get('schema')!r}, this version reads {SCHEMA!r}")
     layout = Layout(str(value["layout"]), *map(tuple, (value["joints"], value["parents"])))
@@ -217,7 +234,8 @@ def _rounded(values: np.ndarray, digits: int) -> list[Any]:
     return [round(v, digits) if np.isfinite(v) else None for v in values.tolist()]
 
 
-def _read_result(value: dict[str, Any], header: Header) -> Result:
+def _read_result(text: str, header: Header) -> Result:
+    value = json.loads(text)
     people = tuple(_read_person(p, header) for p in value["people"])
     index, time_s = int(value["frame"]), float(value["time_s"])
     if not 0 <= index < 1 << 53 or not math.isfinite(time_s):

@@ -137,15 +137,16 @@ def followed(results: Iterable[Result]) -> Iterator[Result]:
     Somebody who is not seen for more than `GAP_FRAMES` frames comes back as somebody else.
     """
     last: dict[int, tuple[int, Person]] = {}
+    highest = NO_TRACK
     for result in results:
-        known = [p for n, p in last.values() if result.index - n <= GAP_FRAMES + 1]
+        last = {t: seen for t, seen in last.items() if result.index - seen[0] <= GAP_FRAMES + 1}
         boxes = np.array([p.box for p in result.people]).reshape(-1, 4)
-        new = max(last, default=NO_TRACK) + 1
-        tracks = identify(known, boxes, new_track=new)
+        tracks = identify([p for _, p in last.values()], boxes, new_track=highest + 1)
         people = tuple(
             replace(p, track=t) if p.track == NO_TRACK else p for p, t in zip(result.people, tracks)
         )
         last |= {p.track: (result.index, p) for p in people}
+        highest = max([highest, *(p.track for p in people)])
         yield replace(result, people=people)
 
 

@@ -126,6 +126,10 @@ def _enough(result: Result) -> Result:
     return replace(result, people=tuple(filter(seen_enough, result.people)))
 
 
+AWAY_FRAMES = 3000
+"""Somebody who was not seen in so many frames begins anew."""
+
+
 class _Session:
     """One video on its way through the pipeline, `ahead` frames of it waiting."""
 
@@ -142,9 +146,18 @@ class _Session:
             xy, score = to_h36m17(person.xy[None], person.score[None], person.layout)
             self._gaps.setdefault(person.track, Gaps()).see(frame.index, xy[0])
             scores.append((person.track, score[0]))
+        self._forget(frame.index)
         self._waiting.append((frame, scores))
         if len(self._waiting) > self._ahead:
             yield self._answer()
+
+    def _forget(self, now: int) -> None:
+        """Nothing is kept of people who have been away for long."""
+        away = {track for track, gaps in self._gaps.items() if now - gaps.last > AWAY_FRAMES}
+        if away:
+            self._gaps = {t: gaps for t, gaps in self._gaps.items() if t not in away}
+            windows = self._windows.items()
+            self._windows = {group: w for group, w in windows if away.isdisjoint(group)}
 
     def flush(self) -> Iterator[tuple[Frame, Result]]:
         while self._waiting:
@@ -205,6 +218,11 @@ class Gaps:
         self._frames: list[int] = []
         self._rows: list[np.ndarray] = []
         self._before = np.full((len(H36M17), 2), np.nan)
+
+    @property
+    def last(self) -> int:
+        """The frame that was seen last."""
+        return self._frames[-1]
 
     def see(self, frame: int, xy: Float[np.ndarray, "17 2"]) -> None:
         """The joints of a frame, later than all before, in px; NaN is unknown."""

@@ -35,8 +35,8 @@ class Stopped(KeyboardInterrupt):
 def open_fabric(config: Config) -> Any:
     """Lightning Fabric, which carries device, precision and data parallelism.
 
-    ValueError if the batch normalisation of processes without GPUs is to be synchronised, or if
-    they are to share weights with a torch that cannot do it.
+    ValueError if there is no such accelerator here, if the batch normalisation of processes without
+    GPUs is to be synchronised, or if they are to share weights with a torch that cannot do it.
     """
     try:
         from lightning_fabric import Fabric
@@ -55,13 +55,18 @@ def open_fabric(config: Config) -> Any:
         )
     elif world > 1:  # a stage of stills leaves the action heads without a gradient
         strategy = "ddp_find_unused_parameters_true"
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.nodes,
-        precision=config.precision,
-        strategy=strategy,
-    )
+    try:
+        fabric = Fabric(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.nodes,
+            precision=config.precision,
+            strategy=strategy,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"accelerator {config.accelerator} with {config.devices} devices: {error}"
+        ) from error
     if config.sync_batchnorm and fabric.device.type == "cpu":
         raise ValueError("sync_batchnorm needs GPUs; on CPUs each process normalises its own share")
     sharded = isinstance(strategy, ModelParallelStrategy)
