@@ -3,3 +3,5 @@
 . "$(dirname "$0")/common.sh"
 train cvpr_penn
 score cvpr_penn penn multi-clip
+train cvpr_penn_joint # both tasks from the start (5.4), 97.3 %
+score cvpr_penn_joint penn multi-clip

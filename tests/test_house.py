@@ -62,7 +62,7 @@ ORDER: dict[str, str] = {
     "train": """
         config cached losses objective optim processes run_folder network parts checks loop
         rehearsal dry_run lr_finder curve
-        recipes/published recipes/tables recipes/shipped
+        recipes/published recipes/report recipes/tables recipes/shipped
         own/clips own/actions
     """,
     "skeletons": """

@@ -58,7 +58,9 @@ def miniatures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def narrow(model: NetworkConfig) -> NetworkConfig:
     """The network with few channels, and few blocks that are only more of the same."""
     if isinstance(model, SPNetConfig):
-        return replace(model, growth=8, levels=2, pose_features=16, visual_features=16)
+        wide = None if model.entry_channels is None else 16
+        few = {"pose_features": 16, "visual_features": 16, "entry_channels": wide}
+        return replace(model, growth=8, levels=2, **few)
     return replace(model, stem_channels=16, depth_maps=4, blocks=2, action_blocks=2)
 
 

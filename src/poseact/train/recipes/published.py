@@ -14,7 +14,6 @@ from typing import Literal
 
 from poseact.data.sets import ntu, penn
 from poseact.models import multitask, spnet
-from poseact.models.multitask import MultitaskConfig
 from poseact.models.spnet import SPNetConfig
 from poseact.models.weights import NetworkConfig
 from poseact.train.config import Config, Mix, Stage
@@ -289,7 +288,7 @@ CVPR_H36M = replace(H36M, count=24, augment="cvpr")
 
 
 def cvpr_pose(
-    name: str, model: MultitaskConfig, pose: tuple[Mix, ...], *, validation: tuple[Mix, ...] = ()
+    name: str, model: NetworkConfig, pose: tuple[Mix, ...], *, validation: tuple[Mix, ...] = ()
 ) -> Config:
     """Poses (supplement, appendix B): batches of 24, RMSprop, times 0.2 at a plateau, K = 8.
 
@@ -334,7 +333,7 @@ def cvpr_mpii_released(name: str) -> Config:
 
 def cvpr_actions(
     name: str,
-    model: MultitaskConfig,
+    model: NetworkConfig,
     pose: tuple[Mix, ...],
     clips: Mix,
     *,
@@ -397,6 +396,26 @@ def cvpr_penn(name: str) -> Config:
     return cvpr_actions(
         name, model, pose, clips, labels=penn.ACTIONS, epoch=PENN_CLIPS // 2, epochs=74
     )
+
+
+def cvpr_penn_joint(name: str) -> Config:
+    """Both tasks from the start (5.4, "joint learning"): batches of poses and of clips alternate.
+
+    The text gives no more: for as many batches of each as the poses of `cvpr_penn` have, by RMSprop
+    at 0.001, actions weigh 0.01 as in TPAMI.
+    """
+    sequential = cvpr_penn(name)
+    pose, actions, _ = sequential.stages
+    (clips,) = actions.mix
+    joint = replace(
+        pose,
+        name="joint",
+        steps=2 * pose.steps,
+        mix=(*pose.mix, replace(clips, batch=1)),
+        check_every=2 * pose.check_every,
+        action_weight=0.01,
+    )
+    return replace(sequential, stages=(joint,))
 
 
 def cvpr_ntu(name: str, *, fine_tune: bool = True) -> Config:

@@ -8,14 +8,15 @@ from functools import partial
 
 from poseact.models import multitask, spnet
 from poseact.train.config import Config
-from poseact.train.recipes import published
+from poseact.train.recipes import published, report
 
 
 @dataclass(frozen=True)
 class Cell:
     """A published number: table, what was measured, value and unit, and how to measure it here.
 
-    evaluate: arguments of `poseact eval`; number: which of the numbers that it gives.
+    evaluate: arguments of `poseact eval`; number: which of the numbers that it gives, such as
+    "top1" or "by_joint/neck/pckh_0.5".
     """
 
     table: str
@@ -275,6 +276,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         partial(published.cvpr_penn, "cvpr_penn"),
         (Cell("CVPR Table 3", "Penn Action, estimated poses", 97.4, "%", PENN_N),),
     ),
+    "cvpr_penn_joint": Experiment(
+        partial(published.cvpr_penn_joint, "cvpr_penn_joint"),
+        (Cell("CVPR 5.4, joint learning", "Penn Action, estimated poses", 97.3, "%", PENN_N),),
+    ),
     "cvpr_ntu": Experiment(
         partial(published.cvpr_ntu, "cvpr_ntu"),
         (
@@ -287,6 +292,18 @@ EXPERIMENTS: dict[str, Experiment] = {
     "cvpr_ntu_frozen": Experiment(
         partial(published.cvpr_ntu, "cvpr_ntu_frozen", fine_tune=False),
         _ntu_row("estimated poses", NTU, pose=64.5, appearance=80.1, both=81.1),
+    ),
+    # the 2024 report
+    "report_vgg_mpii": Experiment(
+        partial(report.report_vgg_mpii, "report_vgg_mpii"),
+        (
+            Cell("Report 5.1", "MPII, neck", 7.4, "%", MPII, "by_joint/neck/pckh_0.5"),
+            Cell("Report 5.1", "MPII, left knee", 1.0, "%", MPII, "by_joint/l_knee/pckh_0.5"),
+        ),
+    ),
+    "report_vgg_penn": Experiment(
+        partial(report.report_vgg_penn, "report_vgg_penn"),
+        (Cell("Report 5.1", "Penn Action", 44.1, "%", PENN_1),),
     ),
 }
 """By the name of the recipe, in the order of the tables."""
