@@ -3,10 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from poseact.core.geometry import iou
+from poseact.core.geometry import iou, overlaps
 from poseact.core.layouts import PA17
 from poseact.core.types import Person
-from poseact.inference.tracking import confident, identify, next_box, pose_box
+from poseact.inference.tracking import (
+    confident,
+    identify,
+    pose_box,
+    steady,
+    with_flesh,
+    without_flesh,
+)
 
 SIZE = (640, 480)
 
@@ -52,8 +59,21 @@ def test_a_collapsed_pose_gives_a_box_of_the_least_size(at: tuple[float, float])
 def test_the_box_stays_while_the_person_trembles_and_moves_when_they_walk(xy: np.ndarray) -> None:
     still = np.array([200.0, 100, 300, 350])
     trembling = xy + np.random.default_rng(1).normal(0, 2, xy.shape)
-    np.testing.assert_array_equal(next_box(person(trembling, still), SIZE), still)
-    np.testing.assert_allclose(next_box(person(xy + [80, 0], still), SIZE), still + [80, 0, 80, 0])
+
+    def after(points: np.ndarray) -> np.ndarray:
+        return steady(still, pose_box(points, np.ones(17), SIZE))
+
+    np.testing.assert_array_equal(after(trembling), still)
+    np.testing.assert_allclose(after(xy + [80, 0]), still + [80, 0, 80, 0])
+
+
+def test_flesh_comes_and_goes() -> None:
+    boxes = np.array([[10.0, 20, 110, 220], [0.0, 0, 8, 100]])
+    assert (overlaps(with_flesh(boxes), boxes).diagonal() < 1).all()
+    np.testing.assert_allclose(with_flesh(boxes)[0], [0, 10, 120, 230])
+    thin = without_flesh(boxes)
+    assert (thin[:, 2:] - thin[:, :2] > 0).all()
+    assert len(with_flesh(np.zeros((0, 4)))) == len(without_flesh(np.zeros((0, 4)))) == 0
 
 
 def test_a_slow_walk_never_leaves_a_crop_of_one_and_a_quarter(xy: np.ndarray) -> None:
@@ -63,7 +83,7 @@ def test_a_slow_walk_never_leaves_a_crop_of_one_and_a_quarter(xy: np.ndarray) ->
         side = 1.25 * 250 / 2
         centre = (box[:2] + box[2:]) / 2
         assert (np.abs(points - centre) <= side).all()
-        box = next_box(person(points, box), SIZE)
+        box = steady(box, pose_box(points, np.ones(17), SIZE))
 
 
 def test_people_keep_their_numbers_when_their_order_changes(xy: np.ndarray) -> None:

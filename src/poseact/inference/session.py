@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from poseact.core.camera import DEPTH_RANGE_MM
-from poseact.core.geometry import check_box, overlaps, square
+from poseact.core.geometry import check_box, iou, overlaps, square
 from poseact.core.types import Person, Result
 from poseact.inference.detector import Detections, Detects
 from poseact.inference.look import CropNetwork, Look, check_picture
@@ -24,8 +25,9 @@ from poseact.inference.tracking import (
     clothing,
     colour_distance,
     likeness,
-    next_box,
     pose_box,
+    steady,
+    without_flesh,
 )
 from poseact.inference.window import ActionWindow, Sampler
 from poseact.media.pictures import Frame
@@ -41,8 +43,15 @@ KEEP_S = 4.0
 """So long somebody who is not seen keeps the number, should they come back."""
 SAME = 0.45
 """Poses that are more alike than this are of one person."""
-BOX_IOU = 0.3
+BOX_IOU = 0.2
 """Least overlap of a detected box and that of somebody followed."""
+POSE_IOU = 0.4
+"""A pose's box that overlaps less with the detected one is not the person's."""
+LIMIT = 1.5
+"""Largest cost at which somebody seen is somebody followed: what their boxes do not share, and half
+of what differs in poses and colours."""
+CLOSE = 1.25
+"""People are in each other's way while squares on their boxes, so much larger, overlap."""
 STRAY = 3
 """So often in a row the detector may see nobody where somebody unsure is followed."""
 COLOUR = 25.0
@@ -95,6 +104,31 @@ class Track:
         return box + np.tile(self.velocity * ahead, 2)
 
 
+class Proposal(NamedTuple):
+    """Where somebody may be. box: (4,) px to look into. detected: the joints' box (4,) px, None
+    unless the detector says so, with `score`. owner: whose box it is likely to be."""
+
+    box: np.ndarray
+    detected: np.ndarray | None
+    score: float = 1.0
+    owner: Track | None = None
+
+
+class Seen(NamedTuple):
+    """Somebody in a frame. body: (4,) px, just around the joints; box: None if not detected."""
+
+    look: Look
+    body: np.ndarray
+    colours: np.ndarray
+    owner: Track | None
+    score: float
+    box: np.ndarray | None
+
+    @property
+    def certainty(self) -> float:
+        return float(self.look.score.mean())
+
+
 class Session:
     """The people of one video, given frame by frame with `push`.
 
@@ -137,10 +171,11 @@ class Session:
             look = self._network.whole(frame.rgb)
         else:
             (look,) = self._network.look(frame.rgb, self._start[None])
+        somebody = self._seen(Proposal(look.box, None), look, frame)
         if not self._tracks:
-            self._tracks = [self._new(look, frame)]
+            self._tracks = [self._new(somebody, frame)]
         (track,) = self._tracks
-        self._update(track, look, frame)
+        self._update(track, somebody, frame)
         return track
 
     # ------------------------------------------------------------------------- everyone
@@ -152,28 +187,29 @@ class Session:
         now = frame.time_s
         self._tracks = [t for t in self._tracks if 0 <= now - t.seen_s <= KEEP_S]
         watched = [t for t in self._tracks if now - t.seen_s <= LINGER_S]
-        boxes = [t.box if self._held(t) else t.expected(t.box, now) for t in watched]
-        fresh: list[np.ndarray] = []
         if self._start is not None:
-            fresh, self._start = [self._start], None
+            proposals = [*self._own(watched, now), Proposal(self._start, self._start)]
+            self._start = None
         elif self._due(watched, now):
             self._detected_s = now
-            fresh = self._matched(detector(frame.rgb), watched, boxes, now)
+            proposals = self._detected(detector(frame.rgb), watched, now)
+        else:
+            proposals = self._own(watched, now)
         self._before_s = now
-        if not boxes and not fresh:
+        if not proposals:
             return []
-        looks = self._network.look(frame.rgb, np.stack([*boxes, *fresh]))
-        believed = [look.score.mean() >= self._network.card.believed for look in looks]
-        if fresh and self._chosen and not self._tracks:
-            believed[0] = True  # whoever asked for this box knows better
-        kept = self._one_each(looks, believed, watched)
+        looks = self._network.look(frame.rgb, np.stack([p.box for p in proposals]))
+        people = self._one_each(
+            [self._seen(p, s, frame) for p, s in zip(proposals, looks)], watched
+        )
+        pairs = dict(assign(self._costs(people, watched, now), limit=LIMIT))
         seen: list[Track] = []
-        for n in kept:
-            if n < len(watched):
-                self._update(watched[n], looks[n], frame)
-                seen.append(watched[n])
-        newcomers = [looks[n] for n in kept if n >= len(watched)]
-        seen += self._recognised(newcomers, [t for t in self._tracks if t not in seen], frame)
+        for n, k in pairs.items():
+            self._update(watched[k], people[n], frame)
+            seen.append(watched[k])
+        others = [p for n, p in enumerate(people) if n not in pairs and p.box is not None]
+        free = self._room(others, now)
+        seen += self._recognised(free, [t for t in self._tracks if t not in seen], frame)
         return sorted(seen, key=lambda track: track.number)
 
     def _cut(self, rgb: np.ndarray) -> bool:
@@ -184,8 +220,12 @@ class Session:
         return before is not None and float(np.abs(grey - before).mean()) > CUT
 
     def _due(self, watched: Sequence[Track], now: float) -> bool:
-        """Whether the detector sees this frame."""
+        """Whether the detector sees this frame: now and then, and while somebody is lost or in
+        somebody's way."""
         if self._detected_s is None or not 0 <= now - self._detected_s < EVERY_S:
+            return True
+        crops = np.array([square(t.person.box, margin=CLOSE) for t in watched]).reshape(-1, 4)
+        if (np.triu(overlaps(crops, crops), 1) > 0).any():
             return True
         lost = not all(map(self._held, watched))
         return lost and now - self._detected_s >= SOON_S
@@ -195,119 +235,143 @@ class Session:
         card = self._network.card
         return track.seen_s >= self._before_s and track.score >= (card.believed + card.sure) / 2
 
-    def _matched(
-        self, found: Detections, watched: Sequence[Track], boxes: list[np.ndarray], now: float
-    ) -> list[np.ndarray]:
-        """Boxes of people who are new. Corrects `boxes` of those who are followed but unsure."""
-        bodies = [t.expected(t.person.box, now) for t in watched]
-        overlap = overlaps(found.boxes, np.array(bodies).reshape(-1, 4))
-        pairs = assign(1 - overlap, limit=1 - BOX_IOU)
-        for n, k in pairs:
-            track = watched[k]
-            track.stray = 0
-            apart = overlaps(square(found.boxes[n])[None], square(boxes[k])[None])[0, 0] < 0.7
-            if apart and not self._held(track):
-                boxes[k] = found.boxes[n]
-        for k in set(range(len(watched))) - {k for _, k in pairs}:
-            watched[k].stray += 1
-        matched = {n for n, _ in pairs}
-        free = [n for n in range(len(found.boxes)) if n not in matched]
-        new = [found.boxes[n] for n in free if found.scores[n] >= NEW_SCORE]
+    def _own(self, watched: Sequence[Track], now: float) -> list[Proposal]:
+        """Where those who are followed should be."""
+        return [
+            Proposal(t.box if self._held(t) else t.expected(t.box, now), None, owner=t)
+            for t in watched
+        ]
+
+    def _detected(self, found: Detections, watched: Sequence[Track], now: float) -> list[Proposal]:
+        """Detected boxes, and those of people whom the detector does not see."""
+        boxes = without_flesh(found.boxes)
+        own = self._own(watched, now)
+        bodies = np.array([t.expected(t.person.box, now) for t in watched]).reshape(-1, 4)
+        pairs = dict(assign(1 - overlaps(bodies, boxes), limit=1 - BOX_IOU))
+        proposals = []
+        for k, track in enumerate(watched):
+            track.stray = 0 if k in pairs else track.stray + 1
+            if k not in pairs:
+                proposals.append(own[k])
+        owners = {n: watched[k] for k, n in pairs.items()}
+        for n, box in enumerate(boxes):
+            crop = steady(owners[n].box, box) if n in owners else box
+            proposals.append(Proposal(crop, box, score=float(found.scores[n]), owner=owners.get(n)))
+        return proposals
+
+    def _seen(self, proposal: Proposal, look: Look, frame: Frame) -> Seen:
+        """What a look into a proposed box shows."""
+        body = pose_box(look.xy, look.score, _size(frame))
+        box = proposal.box if proposal.detected is not None else None
+        if proposal.detected is not None and iou(body, proposal.detected) < POSE_IOU:
+            body = proposal.detected
+        colours = clothing(frame.rgb, look.xy, self._network.layout)
+        return Seen(look, body, colours, proposal.owner, proposal.score, box)
+
+    def _costs(self, people: Sequence[Seen], watched: Sequence[Track], now: float) -> np.ndarray:
+        """(n, k): how little somebody seen is like somebody followed; inf where that is too far."""
+        cost = np.full((len(people), len(watched)), np.inf)
+        bodies = np.array([t.expected(t.person.box, now) for t in watched]).reshape(-1, 4)
+        overlap = overlaps(np.array([p.body for p in people]).reshape(-1, 4), bodies)
+        for n, somebody in enumerate(people):
+            for k, track in enumerate(watched):
+                if overlap[n, k] < BOX_IOU and somebody.owner is not track:
+                    continue
+                if somebody.box is None and somebody.owner is not track:
+                    continue  # a box without a detection is for its owner alone
+                colour = np.nan_to_num(colour_distance(somebody.colours, track.colours)) / COLOUR
+                alike = likeness(somebody.look.xy, track.person.xy, _side(track.person.box))
+                cost[n, k] = 1 - overlap[n, k] + 0.5 * (1 - alike) + 0.5 * colour
+        return cost
+
+    def _one_each(self, people: Sequence[Seen], watched: Sequence[Track]) -> list[Seen]:
+        """Those to believe, one of each person: who is detected comes before who is not."""
+        card = self._network.card
+
+        def rank(somebody: Seen) -> float:
+            return (somebody.box is not None) + somebody.certainty
+
+        kept: list[Seen] = []
+        for somebody in sorted(people, key=rank, reverse=True):
+            asked = self._chosen and not self._tracks  # whoever gave this box knows better
+            ghost = somebody.box is None and somebody.owner and somebody.owner.stray >= STRAY
+            least = card.sure if ghost else card.believed
+            if somebody.certainty < least and not asked:
+                continue
+            side = _side(somebody.body)
+            if all(likeness(somebody.look.xy, k.look.xy, side) < SAME for k in kept):
+                kept.append(somebody)
+        return kept
+
+    def _room(self, people: Sequence[Seen], now: float) -> list[Seen]:
+        """Those who may be somebody new, or back: the largest, if not everyone is followed."""
+        people = [p for p in people if p.score >= NEW_SCORE]
         if self._at_most is None:
-            return new
-        area = [float(np.prod(box[2:] - box[:2])) for box in new]
+            return people
         room = self._at_most - sum(now - t.seen_s <= KEEP_S / 2 for t in self._tracks)
         if room <= 0 and any(now - t.seen_s > LINGER_S for t in self._tracks):
-            return new  # one of them may be who was lost
-        return [new[n] for n in np.argsort(area)[::-1][: max(room, 0)]]
-
-    def _one_each(
-        self, looks: Sequence[Look], believed: Sequence[bool], watched: Sequence[Track]
-    ) -> list[int]:
-        """Indices of the looks to believe: one of each person.
-
-        Of two that show the same person it is the one whose track fits better; somebody followed
-        comes before somebody new.
-        """
-        sure = self._network.card.sure
-
-        def fit(n: int) -> float:
-            if n >= len(watched):
-                return -1.0 + float(looks[n].score.mean())
-            track = watched[n]
-            moved = likeness(looks[n].xy, track.person.xy, _side(track.person.box))
-            return moved + float(looks[n].score.mean())
-
-        kept: list[int] = []
-        for n in sorted(range(len(looks)), key=lambda n: -fit(n)):
-            ghost = n < len(watched) and watched[n].stray >= STRAY
-            if not believed[n] or (ghost and looks[n].score.mean() < sure):
-                continue
-            side = _side(looks[n].box)
-            if all(likeness(looks[n].xy, looks[k].xy, side) < SAME for k in kept):
-                kept.append(n)
-        return sorted(kept)
+            return people  # one of them may be who was lost
+        people.sort(key=lambda p: -float(np.prod(p.body[2:] - p.body[:2])))
+        return people[: max(room, 0)]
 
     def _recognised(
-        self, looks: Sequence[Look], lost: Sequence[Track], frame: Frame
+        self, people: Sequence[Seen], lost: Sequence[Track], frame: Frame
     ) -> list[Track]:
         """Tracks for people in new boxes: of those who were lost, or new ones."""
-        cost = np.full((len(looks), len(lost)), np.inf)
-        for n, look in enumerate(looks):
-            colours = clothing(frame.rgb, look.xy, self._network.layout)
-            box = pose_box(look.xy, look.score, _size(frame))
+        cost = np.full((len(people), len(lost)), np.inf)
+        for n, somebody in enumerate(people):
             for k, track in enumerate(lost):
                 gone = frame.time_s - track.seen_s
-                colour = colour_distance(colours, track.colours) / COLOUR
-                way = _centre(box) - _centre(track.expected(track.person.box, frame.time_s))
+                colour = colour_distance(somebody.colours, track.colours) / COLOUR
+                way = _centre(somebody.body) - _centre(
+                    track.expected(track.person.box, frame.time_s)
+                )
                 reach = _side(track.person.box) * (0.5 + 1.5 * gone)
                 cost[n, k] = colour + 0.5 * min(float(np.linalg.norm(way)) / reach, 2.0)
         pairs = dict(assign(cost, limit=1.0))
         found = []
-        for n, look in enumerate(looks):
+        for n, somebody in enumerate(people):
             if n in pairs:
                 track = lost[pairs[n]]
             elif self._at_most is not None and len(self._tracks) >= self._at_most:
                 continue
             else:
-                track = self._new(look, frame)
+                track = self._new(somebody, frame)
                 self._tracks.append(track)
-            self._update(track, look, frame)
+            self._update(track, somebody, frame)
             found.append(track)
         return found
 
     # ------------------------------------------------------------------------- one track
 
-    def _new(self, look: Look, frame: Frame) -> Track:
+    def _new(self, somebody: Seen, frame: Frame) -> Track:
         model, card = self._network.model, self._network.card
-        person = self._network.person(look, frame.rgb, track=self._numbers)
+        person = self._network.person(somebody.look, frame.rgb, track=self._numbers)
         self._numbers += 1
         return Track(
             number=person.track,
-            person=person,
+            person=replace(person, box=somebody.body),
             seen_s=frame.time_s,
-            box=look.box,
-            colours=clothing(frame.rgb, look.xy, self._network.layout),
+            box=somebody.look.box,
+            colours=somebody.colours,
             window=ActionWindow(model, card.frames, action_set=self._following.action_set),
             sampler=Sampler(card.fps),
         )
 
-    def _update(self, track: Track, look: Look, frame: Frame) -> None:
+    def _update(self, track: Track, somebody: Seen, frame: Frame) -> None:
         """What was seen of somebody: where to look next, how they move, what they do."""
+        look, body = somebody.look, somebody.body
         person = self._network.person(look, frame.rgb, track=track.number)
         step_s = frame.time_s - track.seen_s
         if step_s > KEEP_S / 2 or step_s < 0:
             track.window.clear()
-        body = pose_box(look.xy, look.score, _size(frame))
         if step_s > 0:
             speed = (_centre(body) - _centre(track.person.box)) / step_s
             track.velocity = track.velocity + min(step_s / 0.2, 1.0) * (speed - track.velocity)
-        track.colours = _blended(
-            track.colours, clothing(frame.rgb, look.xy, self._network.layout), BLEND
-        )
+        track.colours = _blended(track.colours, somebody.colours, BLEND)
         track.seen_s = frame.time_s
         if self._following.detector is not None:
-            track.box = next_box(person, _size(frame))
+            track.box = steady(look.box, body)
         track.person = replace(person, box=body)
         if self._following.labels:
             for _ in range(track.sampler.due(frame.time_s, at_most=self._network.card.frames)):

@@ -67,16 +67,32 @@ def pose_box(
     return box
 
 
-def next_box(person: Person, size: tuple[int, int], *, keep_iou: float = 0.8) -> np.ndarray:
-    """The box (4,) px to look into in the frame after the one `person` was seen in.
+FLESH = 0.05
+"""Of the longer side: what a body is larger than the box of its joints, on each side."""
+
+
+def without_flesh(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4) px of joints, from boxes of whole bodies."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    thin = np.minimum(FLESH * sides.max(1, keepdims=True, initial=0), 0.25 * sides)
+    return np.concatenate([boxes[:, :2] + thin, boxes[:, 2:] - thin], 1)
+
+
+def with_flesh(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4) px of whole bodies, from boxes of joints."""
+    thick = FLESH * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True, initial=0)
+    return np.concatenate([boxes[:, :2] - thick, boxes[:, 2:] + thick], 1)
+
+
+def steady(box: np.ndarray, body: np.ndarray, *, keep_iou: float = 0.8) -> np.ndarray:
+    """The box (4,) px to look into for somebody with the box `body`, who was looked for in `box`.
 
     While the squares on the old and the new box overlap by `keep_iou` or more the old one stays:
     the action head reads poses in crop coordinates and was trained on clips with one crop, so
     a crop that trembles looks like motion. At 0.8 a person of constant size has moved by a ninth of
-    the side, which a crop of 1.25 boxes still holds. size: (width, height) px.
+    the side, which a crop of 1.25 boxes still holds.
     """
-    box = pose_box(person.xy, person.score, size)
-    return person.box if iou(square(person.box), square(box)) >= keep_iou else box
+    return box if iou(square(box), square(body)) >= keep_iou else body
 
 
 # --------------------------------------------------------------------------------------- pairs
