@@ -51,8 +51,8 @@ ORDER: dict[str, str] = {
     "data": """
         mat5 archives frames augment dataset device_augment pack
         sets/coco sets/deephar sets/folder sets/h36m_cameras sets/h36m sets/jhmdb sets/lsp
-        sets/mpi_inf_3dhp sets/mpii sets/ntu sets/penn sets/pseudo sets/skeletons sets/msr3d
-        sets/sbu sets/clips
+        sets/mpi_inf_3dhp sets/mpii sets/ntu_skeletons sets/ntu sets/penn sets/pseudo
+        sets/skeletons sets/msr3d sets/sbu sets/clips
         nobody synthetic write check tiles __init__
     """,
     "inference": """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import pickle
 import re
 import struct
@@ -55,6 +56,11 @@ def read_npz(path: str | Path, *, max_bytes: int = MAX_BYTES) -> dict[str, np.nd
             entry.filename.removesuffix(".npy"): _array(_member(archive, entry))
             for entry in archive.infolist()
         }
+
+
+def default_cache() -> Path:
+    """`POSEACT_CACHE`, or `~/.cache/poseact`."""
+    return Path(os.environ.get("POSEACT_CACHE") or Path.home() / ".cache" / "poseact")
 
 
 def read_npy(path: str | Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:

@@ -26,7 +26,7 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.reading import understood
 from poseact.core.types import Camera, Record
-from poseact.data.archives import read_npz
+from poseact.data.archives import default_cache, read_npz
 from poseact.people.scene import PeopleConfig, RenderedClip, render_clip
 
 SHARD = 64
@@ -65,11 +65,6 @@ def load(
         _render(config, pool, missing, workers, console)
     layout = layout_named(config.layout)
     return [record for span in shards for record in _read(pool, span, layout)]
-
-
-def default_cache() -> Path:
-    """`POSEACT_CACHE`, or `~/.cache/poseact`."""
-    return Path(os.environ.get("POSEACT_CACHE") or Path.home() / ".cache" / "poseact")
 
 
 def open_pool(config: PeopleConfig, cache: Path) -> Path:

@@ -7,15 +7,11 @@ classes and the format of the .skeleton files: the authors' repository shahroudy
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -25,9 +21,13 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import NTU25
 from poseact.core.reading import understood
 from poseact.core.types import Record
+from poseact.data import pack
 from poseact.data.archives import read_npy
 from poseact.data.frames import ImageSequence, VideoFile, count_frames
+from poseact.data.sets.ntu_skeletons import MANY, MAX_BYTES, bodies, main_body
 from poseact.media.video import VIDEO_SUFFIXES
+
+__all__ = ["ACTIONS", "TRAIN_CAMERAS", "TRAIN_SUBJECTS", "load", "main_body"]
 
 ACTIONS = (
     *("drink water", "eat meal/snack", "brushing teeth", "brushing hair", "drop", "pickup"),
@@ -76,11 +76,7 @@ _NAME_LENGTH = 20
 _DEEPEST = 3  # folders under root
 _SETUPS_60 = 17
 _JOINTS = len(NTU25)
-_JOINT_FIELDS, _BODY_FIELDS = 12, 10
-_MAX_BYTES = 32 << 20  # a .skeleton file of a few hundred frames has 1 to 3 MB
-_SHORT_TRACK = 11  # frames; chairs and tables are taken for a body for a moment
-_WIDE = 0.8  # of a chair or table: its joints spread in x more than this much of y
-_NOT_TRACKED, _TRACKED = 0, 2
+_TRACKED = 2
 
 
 def load(
@@ -93,17 +89,19 @@ def load(
     keep_missing: bool = False,
     sides: Literal["picture", "kinect"] = "picture",
     step: int = 1,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> list[Record]:
     """One record a sample, the main person's, in NTU25, in the order of the names.
 
     root: the folder over `nturgb+d_skeletons/` (.skeleton) and `nturgb+d_rgb/` (_rgb.avi), or over
     the original project's `nturgb+d_numpy/` (.npy) and `images-small/`, `images/` or the videos;
-    the folders may have other names. Where there is no picture at all, records have none.
+    the folders may have other names. Where there is no picture at all, records have none. Or what
+    `poseact data convert ntu` made of one of these: crops and labels that open at once.
 
     split: train, test, all. protocol: cross_subject; cross_view (60 classes only; camera 1 is the
     test); cross_setup (120 only; even setups train). step: every step-th frame; the original
-    project takes every 2nd before anything else. workers: reading processes.
+    project takes every 2nd before anything else. workers: processes that read skeleton files; None
+    is all cores for many files, whose main bodies are kept in the cache (see `ntu_skeletons`).
 
     missing: the authors' list of samples with missing or incomplete skeletons (302 of 56,880, 535
     of 114,480), a text file; those are left out, as are samples without a body in any frame or
@@ -121,17 +119,25 @@ def load(
 
     Raises FileNotFoundError, or ValueError for a damaged file or options that do not fit.
     """
-    if classes not in (60, 120) or step < 1 or workers < 1:
+    if classes not in (60, 120) or step < 1 or (workers is not None and workers < 1):
         raise ValueError(
             f"classes are 60 or 120, step and workers at least 1, got {classes}, {step}, {workers}"
         )
+    if (Path(root) / "all" / pack.INDEX).is_file():
+        wanted = {"split": split, "protocol": protocol, "classes": classes}
+        listed = frozenset() if missing is None else _listed(missing)
+        return _packed(Path(root), listed, step=step, flip=sides == "kinect", **wanted)
     samples = _of_set(_find(Path(root)), classes)
     names = _of_split(sorted(samples), split, protocol, classes)
     listed = frozenset() if missing is None else _listed(missing)
     chosen = [samples[name] for name in names if keep_missing or name not in listed]
     form = _form(chosen, Path(root))
-    read = partial(_read, form=form, step=step, picture=sides == "picture")
-    records = _map(read, chosen, workers)
+    seen: dict[str, np.ndarray] = {}
+    if form.labels == "skeleton":  # of all splits, if there are many: they share what is kept
+        wanted = samples.values() if len(samples) >= MANY else chosen
+        seen = bodies({s.name: s.skeleton for s in wanted if s.skeleton}, workers=workers)
+    picture = sides == "picture"
+    records = [_read(s, seen.get(s.name), form=form, step=step, picture=picture) for s in chosen]
     empty = [r.source for r in records if np.isnan(r.xy).all()]
     if not keep_missing:
         records = [r for r in records if r.source not in set(empty)]
@@ -139,6 +145,54 @@ def load(
     if not records:
         raise ValueError(f"{root}: no sample of split {split} of {protocol}, {classes} classes")
     return records
+
+
+def _packed(
+    root: Path,
+    listed: frozenset[str],
+    *,
+    split: str,
+    protocol: str,
+    classes: int,
+    step: int,
+    flip: bool,
+) -> list[Record]:
+    """The records of a set that was packed whole, without those listed."""
+    records = {r.source.removeprefix("ntu/"): r for r in pack.load(root, "all")}
+    mine = _of_set({name: _Sample(name) for name in records}, classes)
+    names = [n for n in _of_split(sorted(mine), split, protocol, classes) if n not in listed]
+    if not names:
+        raise ValueError(f"{root}: no sample of split {split} of {protocol}, {classes} classes")
+    joints = list(NTU25.flip) if flip else list(range(_JOINTS))
+    return [_thinned(records[name], step, joints) for name in names]
+
+
+def _thinned(record: Record, step: int, joints: list[int]) -> Record:
+    """Every step-th frame, joints in another order."""
+
+    def part(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[::step][:, joints]
+
+    return replace(
+        record,
+        frame=record.frame and EveryNth(record.frame, step),
+        xy=record.xy[::step][:, joints],
+        xyz=part(record.xyz),
+        visible=part(record.visible),
+        box=None if record.box is None else record.box[::step],
+    )
+
+
+@dataclass(frozen=True)
+class EveryNth:
+    """Frame t of a clip is frame t * step of another."""
+
+    frames: Callable[[int], np.ndarray]
+    step: int
+
+    def __call__(self, t: int) -> np.ndarray:
+        """uint8 RGB (H, W, 3)."""
+        return self.frames(t * self.step)
 
 
 # --------------------------------------------------------------------------- files and protocols
@@ -246,7 +300,7 @@ def _listed(path: str | Path) -> frozenset[str]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such list of samples with missing skeletons")
-    if path.stat().st_size > _MAX_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: too large for a list of samples")
     names = frozenset(_NAME.findall(path.read_text(errors="replace")))
     if not names:
@@ -282,26 +336,20 @@ def _warn(listed: int, empty: list[str], what: str) -> None:
 # ---------------------------------------------------------------------------------------- reading
 
 
-def _map(read: Callable[[_Sample], Record], samples: list[_Sample], workers: int) -> list[Record]:
-    if workers == 1:
-        return [read(sample) for sample in samples]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
-        return list(executor.map(read, samples, chunksize=64))
-
-
-def _read(sample: _Sample, *, form: _Form, step: int, picture: bool) -> Record:
-    labels: Path | None = getattr(sample, form.labels)
+def _read(
+    sample: _Sample, body: np.ndarray | None, *, form: _Form, step: int, picture: bool
+) -> Record:
+    """body: of its skeleton file, if it is read from one."""
+    table: Path | None = sample.table if form.labels == "table" else None
     small = form.frames == "pictures" and sample.small
-    if labels is None:
+    if table is not None:
+        with understood(table):
+            body, numbers = _table(table)
+    elif body is not None:
+        numbers = np.arange(1, len(body) + 1)
+    else:
         length = _length(sample, form)
         body, numbers = np.full((length, _JOINTS, 6), np.nan), np.arange(1, length + 1)
-    else:
-        with understood(labels):
-            if form.labels == "skeleton":
-                body = main_body(labels)
-                numbers = np.arange(1, len(body) + 1)
-            else:
-                body, numbers = _table(labels)
     body, numbers = body[::step], numbers[::step]
     if picture:
         body = body[:, list(NTU25.flip)]
@@ -321,75 +369,9 @@ def _read(sample: _Sample, *, form: _Form, step: int, picture: bool) -> Record:
     )
 
 
-def main_body(path: str | Path) -> np.ndarray:
-    """The main person of a .skeleton file: (T, 25, 6) x y z (m), colour x y (px), tracking state.
-
-    As the authors' FAQ has it: of the bodies the one that moves most (variance of x, y and z over
-    all joints and frames, summed), after those that are wider than high as chairs and tables are,
-    and those seen for a moment only. The Kinect may lose a person and find him again as another
-    body: frames in which the main body is not seen take the next one that is nowhere seen together
-    with it. NaN where there is nobody, and where a joint is not tracked.
-    """
-    frames, tracks = _tracks(Path(path))
-    ranked = sorted(((_worth(blocks), rows, blocks) for rows, blocks in tracks), key=itemgetter(0))
-    main = np.full((frames, _JOINTS, 6), np.nan)
-    taken = np.zeros(frames, bool)
-    for (plausible, _), rows, blocks in reversed(ranked):
-        if taken[rows].any() or (taken.any() and not plausible):
-            continue
-        main[rows], taken[rows] = blocks, True
-    main[~np.isfinite(main).all(-1) | (main[..., 5] == _NOT_TRACKED)] = np.nan
-    return main
-
-
-def _worth(blocks: np.ndarray) -> tuple[bool, float]:
-    """Looks like a person; how much it moves. blocks: (F, J, 6)."""
-    points = blocks[..., :3][np.isfinite(blocks[..., :3]).all(-1)]
-    if not len(points):
-        return False, 0.0
-    spread = np.ptp(np.nan_to_num(blocks[..., :2]), axis=1)  # F 2
-    upright = bool(np.median(spread[:, 0] - _WIDE * spread[:, 1]) <= 0)
-    return upright and len(blocks) > _SHORT_TRACK, float(points.var(0).sum())
-
-
-def _tracks(path: Path) -> tuple[int, list[tuple[list[int], np.ndarray]]]:
-    """Frames in the file; for each body its frames and its joints (F, 25, 6), as in `main_body`."""
-    size = path.stat().st_size
-    if size > _MAX_BYTES:
-        raise ValueError(f"{path}: {size} bytes are too many for a .skeleton file")
-    text = path.read_bytes()
-    tokens = text.split()
-    number = _windows_number if b"#" in text else float
-    tracks: dict[int, tuple[list[int], list[np.ndarray]]] = {}
-    try:
-        values = np.fromiter(map(number, tokens), np.float64, len(tokens))
-        frames, at = int(tokens[0]), 1
-        for t in range(frames):
-            bodies, at = int(tokens[at]), at + 1
-            for _ in range(bodies):
-                if int(tokens[at + _BODY_FIELDS]) != _JOINTS:
-                    raise ValueError(f"a body has {_JOINTS} joints, not {tokens[at + 10]!r}")
-                first = at + _BODY_FIELDS + 1
-                block = values[first : first + _JOINTS * _JOINT_FIELDS].reshape(_JOINTS, -1)
-                rows, blocks = tracks.setdefault(int(tokens[at]), ([], []))
-                rows.append(t)
-                blocks.append(block[:, [0, 1, 2, 5, 6, 11]])
-                at = first + block.size
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{path}: not a whole .skeleton file ({error}); copy it again") from error
-    if at != len(tokens):
-        raise ValueError(f"{path}: goes on after its {frames} frames; is it a .skeleton file?")
-    return frames, [(rows, np.stack(blocks)) for rows, blocks in tracks.values()]
-
-
-def _windows_number(token: bytes) -> float:
-    """An unknown one is written as -1.#IND."""
-    return np.nan if b"#" in token else float(token)
-
-
 def _table(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(T, 25, 6) as `main_body`, of x y z only z; (T,) numbers of the frames."""
-    rows = read_npy(path, max_bytes=_MAX_BYTES)
+    rows = read_npy(path, max_bytes=MAX_BYTES)
     if rows.ndim != 2 or rows.shape[1] != 1 + 6 * _JOINTS:
         raise ValueError(f"{path}: rows are (frames, {1 + 6 * _JOINTS}), got {rows.shape}")
     u, v, depth = np.moveaxis(rows[:, 1 + 3 * _JOINTS :].reshape(len(rows), 3, _JOINTS), 1, 0)
