@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 N ?= 10000
 
-.PHONY: demo test check docs site package bench fuzz clean
+.PHONY: demo test check docs site package bench fuzz soak clean
 
 demo: $(READY)
 	$(BIN)/poseact demo -o demo_output
@@ -31,6 +31,9 @@ package: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz.attack $(N) --keep fuzz_output
+
+soak: $(READY)
+	$(BIN)/python -m tests.soak.kills
 
 bench: $(READY)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

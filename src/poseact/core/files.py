@@ -15,7 +15,11 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # the system does not say which file the disk was full for
+_FULL = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+)  # the system does not say which file the disk was full for
 
 
 class Unfinished:

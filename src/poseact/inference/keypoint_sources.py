@@ -14,6 +14,7 @@ from poseact.core.geometry import box_around
 from poseact.core.layouts import HALPE26
 from poseact.core.types import NO_TRACK, Keypoints, Person, Result
 from poseact.inference.detector import Detections
+from poseact.media.live import newest
 from poseact.media.pictures import Frame
 from poseact.media.video import VideoReader
 
@@ -82,8 +83,8 @@ class RTMLib:
     def video(
         self, source: VideoReader, *, box: np.ndarray | None = None
     ) -> Iterator[tuple[Frame, Result]]:
-        """Everyone in each frame, without tracks."""
-        for frame in source:
+        """Everyone in each frame, without tracks; of a live source in its newest frames."""
+        for frame in newest(source) if source.live else source:
             yield frame, Result(frame.index, frame.time_s, self._people(frame.rgb))
 
     def boxes(self, rgb: np.ndarray, /) -> Detections:
