@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from poseact.media.live import newest
-from poseact.media.pictures import Frame
+from poseact.media.pictures import Broken, Frame
 from poseact.media.video import VideoReader
 from small_media import clip
 
@@ -83,3 +85,53 @@ def test_urls_and_lists_of_files_open_nothing_else(tmp_path: Path) -> None:
             path.write_text(text)
             with pytest.raises(ValueError, match="not a video"):
                 VideoReader(path)
+
+
+class Hanging(BaseHTTPRequestHandler):
+    """A camera by HTTP that sends the half of a film and then nothing more."""
+
+    data = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.data)
+        self.wfile.flush()
+        self.server.over.wait(20)  # type: ignore[attr-defined]
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_stream_that_stalls_gives_what_came_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with av.open(str(tmp_path / "a.ts"), "w") as out:
+        stream = out.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(300):
+            rgb = np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        out.mux(stream.encode(None))
+    data = (tmp_path / "a.ts").read_bytes()
+    monkeypatch.setattr(Hanging, "data", data[: len(data) // 2])
+    monkeypatch.setattr("poseact.media.video.PATIENCE_S", 2.0)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hanging)
+    server.over = threading.Event()  # type: ignore[attr-defined]
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    good = 0
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/camera.ts"
+        with (
+            pytest.raises(Broken, match=r"camera.ts: broken after \d+ frames"),
+            VideoReader(url) as video,
+        ):
+            assert video.live
+            for frame in video:
+                assert np.isfinite(frame.time_s)
+                good += 1
+    finally:
+        server.over.set()  # type: ignore[attr-defined]
+        server.shutdown()
+        server.server_close()
+    assert good > 50

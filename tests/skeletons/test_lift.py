@@ -414,3 +414,21 @@ def test_a_number_is_not_given_twice_and_following_takes_no_longer_in_the_end() 
 
     tracks = [result.people[0].track for result in followed(frames(3000))]
     assert tracks == list(range(3000))
+
+
+@pytest.mark.parametrize(
+    ("ids", "frames"),
+    [
+        (["frame_0_rgb2.jpg", "frame_3_rgb2.jpg"], [0, 3]),  # the last number is the camera's
+        ([39769, 139769], [0, 1]),  # pictures of their own
+        ([4, 9], [4, 9]),
+    ],
+)
+def test_the_number_that_tells_pictures_apart_is_the_frame(
+    tmp_path: Path, ids: list, frames: list[int]
+) -> None:
+    points = np.random.default_rng(0).uniform(10, 400, 51).tolist()
+    rows = [{"image_id": i, "keypoints": points, "score": 1.0} for i in ids]
+    rows.append({"image_id": ids[0], "keypoints": [], "score": 0.1})
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    assert [r.index for r in read_keypoints(tmp_path / "a.json").results] == frames

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +167,9 @@ def killed(name: str, count: int, rng: random.Random) -> tuple[int, list[str]]:
             out = Path(base, f"round{rounds}", "out")
             out.parent.mkdir()
             for _ in range(min(rng.randint(1, 6), count - kills)):
-                forked(lambda: work.do(out), after_s=rng.uniform(0, 1.2 * lasts_s))
+                forked(partial(work.do, out), after_s=rng.uniform(0, 1.2 * lasts_s))
                 kills += 1
-            if forked(lambda: work.do(out)):
+            if forked(partial(work.do, out)):
                 wrong.append(f"{name}, round {rounds}: does not go on after a kill")
             elif (found := work.left(out)) != expected:
                 differ = sorted(
@@ -176,6 +177,19 @@ def killed(name: str, count: int, rng: random.Random) -> tuple[int, list[str]]:
                 )
                 wrong.append(f"{name}, round {rounds}: {', '.join(differ)} differ")
     return rounds, wrong
+
+
+def limited(source: Path, out: Path, most: int) -> int:
+    """2 if a prediction that may write so many bytes a file names its output, 3 if it does not."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    (job,) = find_jobs(str(source))
+    wanted = Wanted(csv=True, coco=True, openpose=True, trc=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    try:
+        predict_job(Slow(), job, out, model="none", wanted=wanted)
+    except (OSError, ValueError) as error:
+        return 2 if str(out) in str(error) else 3
+    return 0
 
 
 def full(count: int, rng: random.Random) -> list[str]:
@@ -190,18 +204,9 @@ def full(count: int, rng: random.Random) -> list[str]:
         for number in range(count):
             out, most = Path(base, f"out{number}"), rng.randrange(1, largest)
 
-            def limited(out: Path = out, most: int = most) -> int:
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                (job,) = find_jobs(str(Path(base, "clip.mp4")))
-                wanted = Wanted(csv=True, coco=True, openpose=True, trc=True)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-                try:
-                    predict_job(Slow(), job, out, model="none", wanted=wanted)
-                except (OSError, ValueError) as error:
-                    return 2 if str(out) in str(error) else 3
-                return 0
-
-            status = os.waitstatus_to_exitcode(forked(limited))
+            status = os.waitstatus_to_exitcode(
+                forked(partial(limited, Path(base, "clip.mp4"), out, most))
+            )
             left = [p.name for p in out.rglob("*")] if out.exists() else []
             if status != 2 or left:
                 wrong.append(f"full after {most} bytes: status {status}, left {left}")

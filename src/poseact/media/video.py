@@ -31,6 +31,8 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"),
     *(".mts", ".m2ts", ".3gp", ".ogv", ".gif"),
 )
+PATIENCE_S = 15.0
+"""So long a stream may say nothing before it is taken for broken."""
 _TICKS = 90_000  # per second, the time base of the files we write
 
 
@@ -148,7 +150,9 @@ def _open_video(name: str, stack: contextlib.ExitStack) -> _Opened:
         raise ValueError(f"{name}: is a folder; give one of its videos")
     try:
         place = name if is_url else f"file:{name}"  # a name may have a colon
-        container = av.open(place, options=options, timeout=(15, 15) if is_url else None)
+        container = av.open(
+            place, options=options, timeout=(PATIENCE_S, PATIENCE_S) if is_url else None
+        )
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{name}: not a video, or a damaged one ({reason})") from None

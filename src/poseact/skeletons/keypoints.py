@@ -33,6 +33,7 @@ FILE_LAYOUTS = {**LAYOUTS, **{layout.name: layout for layout in (OPENPOSE18, OPE
 
 _OPENPOSE = {len(layout): layout for layout in (OPENPOSE25, OPENPOSE18, OPENPOSE15)}
 _COCO = {len(layout): layout for layout in (COCO17, HALPE26)}  # AlphaPose writes the second
+_FAR_APART = 500  # frames, on average, between pictures that are not those of a video
 _FORMS = (
     "a folder of OpenPose's JSON files, one of them, COCO results (.json), "
     "poseact's own .jsonl, or an array (.npy, .npz)"
@@ -153,6 +154,26 @@ def _number(name: str) -> int | None:
     return int(digits[-1]) if digits else None
 
 
+def _frame_numbers(names: list[str]) -> dict[str, int]:
+    """The frame of each picture: the last number in its name that tells the pictures apart.
+
+    Numbers far apart from one another are those of pictures, not of frames, and are counted.
+    ValueError if no number in the names tells them apart.
+    """
+    names = sorted(set(names))
+    digits = [re.findall(r"\d+", name) for name in names]
+    for place in range(1, 1 + min(map(len, digits), default=0)):
+        numbers = [int(found[-place]) for found in digits]
+        if len(set(numbers)) == len(numbers):
+            if max(numbers) - min(numbers) > _FAR_APART * len(numbers):
+                places = {n: i for i, n in enumerate(sorted(numbers))}
+                numbers = [places[n] for n in numbers]
+            return dict(zip(names, numbers))
+    if names:
+        raise ValueError(f"no number that tells frames apart in image_id {names[0]!r} and others")
+    return {}
+
+
 def _openpose(frames: list[tuple[int, Path, Any]], order: Layout | None, fps: float) -> Keypoints:
     """From (number, file, content) of each frame."""
     tables = [(n, file, _openpose_people(file, content)) for n, file, content in frames]
@@ -189,11 +210,12 @@ def _coco(path: Path, entries: list[Any], order: Layout | None, fps: float) -> K
     """COCO results; AlphaPose's have names of pictures for ids, and sometimes 26 joints."""
     people: dict[int, list[np.ndarray]] = {}
     try:
+        numbers = _frame_numbers([str(entry["image_id"]) for entry in entries])
         for entry in entries:
-            number = _number(str(entry["image_id"]))
-            if number is None:
-                raise ValueError(f"no number in the image_id {entry['image_id']!r}")
-            table = np.array(entry["keypoints"], float).reshape(-1, 3)
+            number, keypoints = numbers[str(entry["image_id"])], entry["keypoints"]
+            if not keypoints:  # a box without joints
+                continue
+            table = np.array(keypoints, float).reshape(-1, 3)
             missing = (table == 0).all(-1, keepdims=True)
             table[:, :2] = np.where(missing, 0, table[:, :2] + 0.5)
             people.setdefault(number, []).append(table)

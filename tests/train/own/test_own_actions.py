@@ -419,3 +419,10 @@ def test_three_classes_of_rendered_people(
     assert main([*command, "--no-video", "--limit", "4"]) == 0
     lines = (out / "clip_00018.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["labels"] == list(LABELS)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_few_steps_are_steps_too(tiny: SPNet, steps: int) -> None:
+    with torch.no_grad():
+        clues = tuple(c[None] for c in tiny.frames(torch.rand(8, 3, 64, 64)).clues)
+    learn(with_new_heads(tiny, 2), Clues(clues, torch.tensor([1])), Settings("", steps=steps))

@@ -259,8 +259,13 @@ def learn(
     kernels, vectors = [p for p in heads if p.ndim > 1], [p for p in heads if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.lr)
+    steps = max(settings.steps, 3)  # up, down and the last one
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.lr, total_steps=settings.steps, pct_start=0.1, cycle_momentum=False
+        optimizer,
+        settings.lr,
+        total_steps=steps,
+        pct_start=max(0.1, 2 / steps),
+        cycle_momentum=False,
     )
     rng = np.random.default_rng(settings.seed)
     target = clues.action.cpu().numpy()
