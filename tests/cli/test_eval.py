@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.io import loadmat
 
 from poseact import data
 from poseact.cli.app import main
 from poseact.core.console import Console
-from poseact.core.layouts import COCO17, PA17
+from poseact.core.layouts import COCO17, MPII16, PA17, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import make_sample
 from poseact.data.sets import folder, h36m, mpii, penn
 from poseact.data.write import write_folder, write_mpii, write_penn
-from poseact.evaluate import actions, benchmarks, views
+from poseact.evaluate import actions, benchmarks, poses, views
 from poseact.evaluate.benchmarks import Crops, Scores
 from poseact.inference.procedures import Actions, ClipProtocol, single_clip
 from poseact.media.pictures import write_image
@@ -159,6 +160,35 @@ def test_actions_of_files_meet_the_network_by_name(
     assert found["top1"] == pytest.approx(100 * np.mean(right))
     assert set(found["by_action"]) == set(NAMES)
     assert found["counts"] == {"videos": 4, "short": 0, "videos_left_out": 0}
+
+
+def test_the_test_people_of_mpii_become_a_file_of_predictions(
+    score: Callable[..., dict], complaint: Callable[..., str], roots: dict[str, Path], file: Path
+) -> None:
+    """In their order, in MATLAB's pixels: as HRNet's array and as the annotation's structs."""
+    annotations = roots["mpii"] / "annot"
+    people = json.loads((annotations / "valid.json").read_text())[:3]
+    bare = [{key: p[key] for key in ("image", "center", "scale")} for p in people]
+    (annotations / "test.json").write_text(json.dumps(bare))
+    out = file.with_name("pred.mat")
+    found = score("mpii", "--split", "test", "--out", str(out))
+    assert (found["protocol"], found["split"], found["counts"]) == (
+        "predictions",
+        "test",
+        {"people": 3},
+    )
+    table = loadmat(out)
+    model, card = weights.load(file)
+    records = mpii.load(roots["mpii"], "test")
+    own = poses.predict_frames(model, card, records, Crops()).xy
+    xy = convert(own, layout_named(card.layout), MPII16) + 0.5
+    np.testing.assert_allclose(table["preds"], xy, atol=1e-4)
+    for row, person, joints in zip(table["pred"].ravel(), bare, xy, strict=True):
+        assert row["image"][0, 0]["name"][0, 0].item() == person["image"]
+        points = row["annorect"][0, 0]["annopoints"][0, 0]["point"][0, 0].ravel()
+        assert [int(p["id"].item()) for p in points] == list(range(16))
+        np.testing.assert_allclose([p["y"].item() for p in points], joints[:, 1], atol=1e-4)
+    assert "PCKh needs head sizes" in complaint("mpii", "--split", "test", "--protocol", "pckh")
 
 
 def test_what_was_trained_is_what_is_asked(
@@ -346,7 +376,9 @@ def test_every_kind_of_data_has_a_protocol_or_says_why_not() -> None:
     defaults = {kind: next(iter(known)) for kind, known in benchmarks.PROTOCOLS.items()}
     assert defaults["people"] == defaults["lspet"] == "common"
     assert (defaults["mpii"], defaults["h36m"], defaults["ntu"]) == ("pckh", "p1", "cross-subject")
-    with pytest.raises(ValueError, match="mpii has the protocols pckh, pckh-in-crop; got 'p1'"):
+    with pytest.raises(
+        ValueError, match="mpii has the protocols pckh, pckh-in-crop, predictions; got 'p1'"
+    ):
         benchmarks.find("mpii", "p1")
     with pytest.raises(ValueError, match="unknown data set 'lsp'"):
         benchmarks.find("lsp")

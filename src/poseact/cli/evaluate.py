@@ -49,7 +49,7 @@ class Evaluate:
     by_name: bool = False
     """Human3.6M: joints meet by name, for networks that did not learn them from Human3.6M."""
     out: Annotated[Path | None, arg(metavar="FILE")] = None
-    """COCO: where the predictions go."""
+    """COCO, and MPII's test people: where the predictions go."""
     preset: Literal["easy", "standard", "hard"] = "standard"
     """How hard the rendered people are."""
     json: bool = False

@@ -36,6 +36,7 @@ from poseact.evaluate.poses import (
     jhmdb_pck,
     mpii_pckh,
     mpii_pckh_in_crop,
+    mpii_predictions,
     pck_torso,
 )
 from poseact.evaluate.poses_3d import h36m_p1, h36m_p2, mpi_inf_3dhp_pck3d
@@ -63,6 +64,7 @@ __all__ = [
     "mpi_inf_3dhp_pck3d",
     "mpii_pckh",
     "mpii_pckh_in_crop",
+    "mpii_predictions",
     "ntu_multi_clip",
     "ntu_released",
     "ntu_single_clip",
@@ -150,6 +152,7 @@ PROTOCOLS: dict[str, dict[str, Benchmark]] = {
     "mpii": {
         "pckh": Benchmark(mpii_pckh, Crops(), "val"),
         "pckh-in-crop": Benchmark(mpii_pckh_in_crop, Crops(), "val"),
+        "predictions": Benchmark(mpii_predictions, Crops(), others=("out",)),
     },
     "coco": {"oks-ap": Benchmark(coco_oks_ap, Crops(), "val", others=("out",))},
     "h36m": {
@@ -230,6 +233,8 @@ def run(
     "multi_crop"), crop ("warp", "original"), predicted_box, root_depth, out, as far as the protocol
     has them. "common" gives a `Report` of all blocks. ValueError and what the reader raises.
     """
+    if (kind, split, protocol) == ("mpii", "test", None):
+        protocol = "predictions"  # whose poses are not public
     protocol, benchmark = find(kind, protocol)
     split = split or benchmark.split
     arguments = benchmark.arguments(options or {})

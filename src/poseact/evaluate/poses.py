@@ -12,9 +12,9 @@ import numpy as np
 from torch import nn
 
 from poseact.core.geometry import crop_matrix, square, transform
-from poseact.core.layouts import COCO17, Layout, convert, layout_named
+from poseact.core.layouts import COCO17, MPII16, Layout, convert, layout_named
 from poseact.core.types import Record
-from poseact.data.sets import coco
+from poseact.data.sets import coco, mpii
 from poseact.evaluate import metrics
 from poseact.evaluate.scores import Measure, Scores, of_joints
 from poseact.inference.procedures import (
@@ -145,6 +145,27 @@ def _pckh(
         "auc_0.2": metrics.auc(pred, target, heads, thresholds=_TO_A_FIFTH),
     }
     return of_joints(measures, known, frames=len(predicted.rows), notes=notes)
+
+
+def mpii_predictions(
+    model: nn.Module,
+    card: Card,
+    records: Sequence[Record],
+    *,
+    out: str | Path = "pred.mat",
+    how: Crops = Crops(),
+) -> Scores:
+    """The file that the benchmark scores: joints of the test people, whose poses are withheld.
+
+    See `data.sets.mpii.write_predictions`. ValueError if the network lacks a joint of MPII.
+    """
+    predicted = predict_frames(model, card, records, how)
+    xy = convert(predicted.xy, layout_named(card.layout), MPII16)
+    if lacking := _lacking(layout_named(card.layout), MPII16):
+        raise ValueError(f"MPII scores 16 joints; {card.layout} has no {', '.join(lacking)}")
+    mpii.write_predictions(out, [records[r].view for r, _ in predicted.rows], xy)
+    notes = (f"no poses are public; {out} is what the benchmark scores",)
+    return Scores({}, {}, {"people": len(predicted.rows)}, notes)
 
 
 # ------------------------------------------------------------------------------- PCK

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import savemat
 
+from poseact.core.files import whole_file
 from poseact.core.geometry import box_around
 from poseact.core.layouts import MPII16
 from poseact.core.reading import read_json, understood
@@ -87,6 +89,27 @@ def load(
         else:
             table = _from_authors(path, split)
         return _records(table, root, box, pictures)
+
+
+def write_predictions(path: str | Path, names: Sequence[str], xy: np.ndarray) -> None:
+    """Predicted joints as the benchmark takes them, a MATLAB file.
+
+    names: of the pictures, in the order of the people of the test list. xy: (N, 16, 2) px, MPII16.
+    `preds` (N, 16, 2) is HRNet's form; `pred` has a person a row with `image.name` and
+    `annorect.annopoints.point`, a struct array of x, y and id (0 to 15), as the annotation has it.
+    Both count from the centre of pixel (1, 1).
+    """
+    if xy.shape != (len(names), _JOINTS, 2):
+        raise ValueError(f"predictions are ({len(names)}, {_JOINTS}, 2), got {xy.shape}")
+    people = np.empty((len(names),), object)
+    for i, (name, joints) in enumerate(zip(names, xy + 0.5)):
+        points = np.array(
+            [(float(x), float(y), float(j)) for j, (x, y) in enumerate(joints)],
+            [(field, object) for field in ("x", "y", "id")],
+        )
+        people[i] = {"image": {"name": name}, "annorect": {"annopoints": {"point": points}}}
+    with whole_file(path) as part, part.open("wb") as file:
+        savemat(file, {"preds": xy + 0.5, "pred": people})
 
 
 @dataclass(frozen=True)
