@@ -43,6 +43,10 @@ class Predict:
     """Also write the folder NAME_openpose, a JSON file a frame as OpenPose does."""
     trc: bool = False
     """Also write NAME.trc, the 3D joints as markers for OpenSim and the like."""
+    actions: bool = False
+    """Also write NAME_actions.csv: who did what from when to when."""
+    srt: bool = False
+    """Also write NAME.srt, the same as subtitles."""
     video: Annotated[bool, arg(help_behavior_hint="")] = True
     """Leave the annotated picture or video out."""
     smooth: Annotated[bool, arg(help_behavior_hint="")] = True
@@ -98,6 +102,8 @@ class Predict:
             coco=self.coco,
             openpose=self.openpose,
             trc=self.trc,
+            actions=self.actions,
+            srt=self.srt,
             limit=self.limit,
         )
         box = None if self.box is None else np.array(self.box)

@@ -12,7 +12,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -28,6 +28,7 @@ from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.results.formats import write_coco, write_openpose, write_trc
+from poseact.results.intervals import intervals, write_intervals, write_srt
 from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
 from poseact.results.panels import annotate
@@ -103,6 +104,8 @@ class Wanted:
     coco: bool = False
     openpose: bool = False
     trc: bool = False
+    actions: bool = False
+    srt: bool = False
     limit: int | None = None
 
 
@@ -205,7 +208,10 @@ def _same(path: Path, source: str | int) -> bool:
 def _outputs(out: Path, job: Job) -> set[Path]:
     """Files of this job that are there."""
     name = glob.escape(job.name)
-    endings = (".jsonl", ".png", ".mp4", ".csv", ".html", "_coco.json", "_openpose", ".trc")
+    endings = (
+        *(".jsonl", ".png", ".mp4", ".csv", ".html", "_coco.json", "_openpose", ".trc"),
+        *("_actions.csv", ".srt", "_angles.csv"),
+    )
     found = [*(out / f"{job.name}{ending}" for ending in endings), *out.glob(f"{name}_track*.trc")]
     return {path for path in found if path.exists() and not _same(path, job.source)}
 
@@ -269,7 +275,7 @@ def _draw(
 
 def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
     """The further forms of a finished .jsonl, each read frame by frame where the form allows."""
-    if not (wanted.csv or wanted.html or wanted.coco or wanted.openpose or wanted.trc):
+    if wanted == replace(Wanted(), drawing=wanted.drawing, limit=wanted.limit):
         return []
     paths = []
 
@@ -285,6 +291,10 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
         write_html(beside(".html"), *read_jsonl(table), video=video, frames=still)
     if wanted.coco:
         write_coco(beside("_coco.json"), *open_jsonl(table))
+    if wanted.actions:
+        write_intervals(beside("_actions.csv"), intervals(open_jsonl(table)[1]))
+    if wanted.srt:
+        write_srt(beside(".srt"), intervals(open_jsonl(table)[1]))
     if wanted.openpose:
         write_openpose(beside("_openpose"), *open_jsonl(table))
     if wanted.trc:

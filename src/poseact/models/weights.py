@@ -41,7 +41,8 @@ class Card:
     lifter. frames, fps: the clips the actions were trained on; step: of how many frames of a video
     they take one on test, 0 unknown. margin: side of the crop over the side of the person's box;
     margins: of kinds of data that were trained with another one. believed: a pose with a lower
-    mean score is nobody's. sure: where it is lower a wider crop is tried, too.
+    mean score is nobody's. sure: from here on somebody is seen well; below half way between the
+    two the detector is asked sooner.
     """
 
     config: dict[str, Any]
