@@ -2,7 +2,7 @@
 
 >>> import poseact                                              # doctest: +SKIP
 >>> for result in poseact.predict("walk.mp4"):                  # doctest: +SKIP
-...     print(result.time_s, result.people[0].xy)
+...     print(result.time_s, [person.xy for person in result.people])
 """
 
 from __future__ import annotations

@@ -88,16 +88,23 @@ class Row:
 
 
 def _row(predictor: Predictor, clip: RenderedClip, results: list[Result], fps: float) -> Row:
-    """Errors of the answer a user gets: found box, smoothed poses, assumed camera."""
+    """Errors of the answer a user gets: found box, smoothed poses, assumed camera.
+
+    Joints of a frame in which nobody was seen are wrong, and have no error in mm.
+    """
     layout = layout_named("PA17")
-    people = [result.people[0] for result in results]
-    xy = convert(np.stack([p.xy for p in people]), predictor.layout, layout)
-    xyz = np.stack([np.full((len(layout), 3), np.nan) if p.xyz is None else p.xyz for p in people])
+    people = [max(r.people, key=lambda p: float(p.score.sum()), default=None) for r in results]
+    unseen = np.full((len(predictor.layout), 2), -1e6)
+    nothing = np.full((len(layout), 3), np.nan)
+    xy = convert(
+        np.stack([unseen if p is None else p.xy for p in people]), predictor.layout, layout
+    )
+    xyz = np.stack([nothing if p is None or p.xyz is None else p.xyz for p in people])
     truth = metrics.root_aligned(clip.xyz, layout.root)
     right = [
         predictor.labels[int(np.argmax(p.action))] == ACTIONS[int(action)]
         for p, action in zip(people, clip.actions)
-        if p.action is not None
+        if p is not None and p.action is not None
     ]
     return Row(
         exit=predictor.model.exits[-1],
