@@ -37,7 +37,7 @@ STRANGERS = ("data", "models")
 ORDER: dict[str, str] = {
     "core": "layouts types geometry camera files reading typed console",
     "media": "pictures live video inputs",
-    "results": "drawing panels plot jsonl table intervals page formats",
+    "results": "drawing panels plot jsonl table angles intervals page formats",
     "models": """
         bounds layers pretrained stems multipose frames spnet multitask_actions
         multitask

@@ -45,6 +45,8 @@ class Predict:
     """Also write NAME.trc, the 3D joints as markers for OpenSim and the like."""
     actions: bool = False
     """Also write NAME_actions.csv: who did what from when to when."""
+    angles: bool = False
+    """Also write NAME_angles.csv: angles of knees, hips, elbows, shoulders and trunk."""
     srt: bool = False
     """Also write NAME.srt, the same as subtitles."""
     video: Annotated[bool, arg(help_behavior_hint="")] = True
@@ -103,6 +105,7 @@ class Predict:
             openpose=self.openpose,
             trc=self.trc,
             actions=self.actions,
+            angles=self.angles,
             srt=self.srt,
             limit=self.limit,
         )

@@ -27,6 +27,7 @@ from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
+from poseact.results.angles import write_angles
 from poseact.results.formats import write_coco, write_openpose, write_trc
 from poseact.results.intervals import intervals, write_intervals, write_srt
 from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
@@ -106,6 +107,7 @@ class Wanted:
     trc: bool = False
     actions: bool = False
     srt: bool = False
+    angles: bool = False
     limit: int | None = None
 
 
@@ -293,6 +295,8 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
         write_coco(beside("_coco.json"), *open_jsonl(table))
     if wanted.actions:
         write_intervals(beside("_actions.csv"), intervals(open_jsonl(table)[1]))
+    if wanted.angles:
+        write_angles(beside("_angles.csv"), open_jsonl(table)[1])
     if wanted.srt:
         write_srt(beside(".srt"), intervals(open_jsonl(table)[1]))
     if wanted.openpose:
