@@ -49,7 +49,7 @@ def demo(
             video.write(frame)
     console.say("predicting ...\n")
     predictor = Predictor(weights)
-    files, _ = predict_job(
+    done = predict_job(
         predictor, Job(str(source), "video", NAME), folder, model=weights, wanted=Wanted(html=True)
     )
     _, results = read_jsonl(folder / f"{NAME}.jsonl")
@@ -62,7 +62,7 @@ def demo(
     for line in table(rows[::-1]):
         console.say(line)
     sheet = _sheet(folder / f"{NAME}.mp4", out / "overview.png")
-    return [source, *files, sheet]
+    return [source, *done.files, sheet]
 
 
 def render(seed: int = SEED) -> RenderedClip:

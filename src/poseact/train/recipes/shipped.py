@@ -130,7 +130,7 @@ def spnet_l() -> Config:
     The stem learns slowly, and only its last units, its pyramid and its heads: at a tenth of the
     blocks' rate `spnet_s` lost what it had known (docs/explanation/log.md).
     """
-    config = _refined("spnet_l", 256, steps=1300)
+    config = _refined("spnet_l", 256, steps=1000)
     stage = config.stages[0]
     counts = {"sport": 5, "street": 5, "people": 3, "others": 1, "windows": 1, "nobody": 1}
     stage = replace(
