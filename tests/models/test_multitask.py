@@ -482,3 +482,26 @@ def test_multitask_and_spnet_stand_on_vgg() -> None:
 def test_action_exits_of_spnet(tiny: SPNet) -> None:
     assert tiny.action_exits == tiny.exits == ((1, 1), (2, 0))
     assert SPNet(replace(tiny.config, action_pyramids=(2,))).action_exits == ((2, 0),)
+
+
+def test_the_texts_readings_of_the_action_part() -> None:
+    """128 features of poses, appearance at the end of the stem, a fully connected aggregation."""
+    torch.manual_seed(0)
+    code = MultitaskConfig(actions=(3,), blocks=1, stem_channels=16, action_blocks=2)
+    text = replace(code, pose_branch="text", merge="fully_connected", appearance="stem")
+    model = Multitask(text).eval()
+    head = model.action_head
+    assert head is not None and head.connect is not None
+    maps = head.pose.blocks.get_submodule("0.maps")
+    assert maps.get_parameter("weight").shape[1] == 128
+    assert not [n for n, _ in model.named_parameters() if "weigh_" in n]
+    x = torch.rand(2, 4, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        *blocks, merged = [sets[0] for sets in model(x).actions]
+        torch.testing.assert_close(merged, blocks[1] + blocks[3])  # it starts as the sum
+        frames = model.frames(x[0])
+        seen = joint_pool(spatial_softmax(frames.heatmaps[-1]), model.stem(x[0]))
+        torch.testing.assert_close(frames.clues[1], seen)
+        other = Multitask(replace(text, appearance="reception")).eval()
+        other.load_state_dict(model.state_dict())
+        assert not torch.allclose(other.frames(x[0]).clues[1], seen)

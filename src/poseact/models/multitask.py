@@ -47,7 +47,10 @@ class MultitaskConfig:
     confidence: 2D only: "sigmoid_max" is the paper's and `cvpr18`'s, "window_sum_raw" `master`'s,
     unbounded. sharpness: factor on the maps whose confidence is taken; the action networks of the
     released code have 4 in 2D and 2 in 3D.
-    pose_branch: v1 (112 features) or v2 (224); weighted_merge: learned weights in the aggregation.
+    pose_branch: v1 (112 features), v2 (224), or the "text"'s half of the appearance's 256.
+    weighted_merge: learned weights in the aggregation of maps; merge "fully_connected" is the
+    text's layer on both branches' logits instead. appearance: read after block 1's reception, as in
+    the code, or at the end of the "stem", as the text has it.
     """
 
     joints: int = 16
@@ -63,10 +66,12 @@ class MultitaskConfig:
     stem_channels: int | None = None
     confidence: Literal["sigmoid_max", "window_sum_raw"] = "sigmoid_max"
     sharpness: float = 1.0
-    pose_branch: Literal["v1", "v2"] = "v1"
+    pose_branch: Literal["v1", "v2", "text"] = "v1"
     weighted_merge: bool = True
     action_blocks: int = 4
     cell_centres: bool = False
+    merge: Literal["maps", "fully_connected"] = "maps"
+    appearance: Literal["reception", "stem"] = "reception"
 
     def __post_init__(self) -> None:
         check_size(self)
@@ -193,6 +198,7 @@ class Multitask(PoseActionNetwork):
                 config.actions[0],
                 version=config.pose_branch,
                 weighted=config.weighted_merge,
+                fully_connected=config.merge == "fully_connected",
                 blocks=config.action_blocks,
             )
             if config.actions
@@ -221,10 +227,10 @@ class Multitask(PoseActionNetwork):
     def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
         """Everything that concerns single frames; ValueError if the size does not divide."""
         out = FrameOutput([], [], [], (), [])
-        x, look = self._stem(x), None
+        x = self._stem(x)
+        look = x if self.config.appearance == "stem" else None
         for block in self.blocks:
             x, maps, features = block(x)
-            # The text reads appearance at the end of the stem, the code after the first reception.
             look = features if look is None else look
             heat, pose, score = self._read(maps)
             out.poses.append(pose)

@@ -62,22 +62,28 @@ def action_maps(
 class PoseActions(nn.Module):
     """Actions from poses times confidences (`PoseAR`, Fig. 5). T and J must be multiples of 4.
 
-    version: v1 has 112 features, v2 224; the supplement speaks of half of the appearance's 256.
+    version: v1 has 112 features, v2 224; the supplement speaks of half of the appearance's 256,
+    "text".
     """
 
     def __init__(
-        self, dim: int, classes: int, *, version: Literal["v1", "v2"] = "v1", blocks: int = 4
+        self,
+        dim: int,
+        classes: int,
+        *,
+        version: Literal["v1", "v2", "text"] = "v1",
+        blocks: int = 4,
     ) -> None:
         super().__init__()
-        n = 1 if version == "v1" else 2
-        first = (8, 16, 24) if version == "v1" else (12, 24, 36)
+        half, middle = {"v1": (56, 32), "v2": (112, 64), "text": (64, 32)}[version]
+        first = (12, 24, 36) if version == "v2" else (8, 16, 24)
         self.time = ConvNorm(dim, first[0], (3, 1), relu="after")
         self.near = ConvNorm(dim, first[1], (3, 3), relu="after")
         self.wide = ConvNorm(dim, first[2], (3, 5), relu="after")
-        self.short = ConvNorm(sum(first), 56 * n, (3, 3), relu="none")
-        self.long1 = ConvNorm(sum(first), 32 * n, relu="none")
-        self.long2 = ConvNorm(32 * n, 56 * n, (3, 3), relu="none")
-        self.blocks = action_blocks(112 * n, classes, blocks)
+        self.short = ConvNorm(sum(first), half, (3, 3), relu="none")
+        self.long1 = ConvNorm(sum(first), middle, relu="none")
+        self.long2 = ConvNorm(middle, half, (3, 3), relu="none")
+        self.blocks = action_blocks(2 * half, classes, blocks)
 
     def forward(self, pose: Float[Tensor, "B T J D"]) -> list[Float[Tensor, "B A t j"]]:
         x = pose.permute(0, 3, 1, 2)  # B D T J
@@ -102,8 +108,9 @@ class VisualActions(nn.Module):
 class MergedActions(nn.Module):
     """Both branches and their aggregation: last heat maps weighted, summed, pooled.
 
-    The text calls it a fully connected layer; the code weighs the maps by 1x1 separable
-    convolutions that start as identity, or just adds them (`weighted` False).
+    The text calls it a fully connected layer, which `fully_connected` is, on the logits of both
+    (it starts as their sum); the code weighs the maps by 1x1 separable convolutions that start as
+    identity, or just adds them (`weighted` False).
     """
 
     def __init__(
@@ -112,23 +119,33 @@ class MergedActions(nn.Module):
         features: int,
         classes: int,
         *,
-        version: Literal["v1", "v2"],
+        version: Literal["v1", "v2", "text"],
         weighted: bool,
         blocks: int,
+        fully_connected: bool = False,
     ) -> None:
         super().__init__()
         self.pose = PoseActions(dim, classes, version=version, blocks=blocks)
         self.visual = VisualActions(features, classes, blocks=blocks)
+        weighted = weighted and not fully_connected
         self.weigh_pose = _identity(classes) if weighted else nn.Identity()
         self.weigh_visual = _identity(classes) if weighted else nn.Identity()
+        self.connect = nn.Linear(2 * classes, classes) if fully_connected else None
+        if self.connect is not None:
+            both = torch.eye(classes).repeat(1, 2)
+            self.connect.load_state_dict({"weight": both, "bias": torch.zeros(classes)})
 
     def forward(
         self, pose: Float[Tensor, "B T J D"], appearance: Float[Tensor, "B T J C"]
     ) -> list[Float[Tensor, "B A"]]:
         """Logits of the pose blocks, of the appearance blocks, and merged."""
         by_pose, by_look = self.pose(pad_to_fours(pose)), self.visual(pad_to_fours(appearance))
+        logits = [global_max_min(maps) for maps in [*by_pose, *by_look]]
+        if self.connect is not None:
+            last = [global_max_min(by_pose[-1]), global_max_min(by_look[-1])]
+            return [*logits, self.connect(torch.cat(last, -1))]
         merged = self.weigh_pose(by_pose[-1]) + self.weigh_visual(by_look[-1])
-        return [global_max_min(maps) for maps in [*by_pose, *by_look, merged]]
+        return [*logits, global_max_min(merged)]
 
 
 def pad_to_fours(x: Float[Tensor, "B T J C"]) -> Float[Tensor, "B T2 J2 C"]:

@@ -42,6 +42,6 @@ def initial_network(config: Config) -> Network:
 
 OF_ACTIONS = {
     *("actions", "action_pyramids", "replica", "pose_features", "visual_features"),
-    *("sharpness", "pose_branch", "weighted_merge", "action_blocks"),
+    *("sharpness", "pose_branch", "weighted_merge", "action_blocks", "merge", "appearance"),
 }
 """Settings in which a network may differ from the weights it starts from."""
