@@ -60,6 +60,8 @@ def test_files(tmp_path: Path) -> None:
         "0,jumping_jack,0.500,3661.250,0.900",
         "2,walk,1.000,2.000,0.750",
     ]
+    write_intervals(tmp_path / "b.csv", [Interval(0, "=1+1", 0.0, 1.0, 0.5)])
+    assert "\n0,'=1+1,0.000" in (tmp_path / "b.csv").read_text()  # no formula
     write_srt(tmp_path / "a.srt", found)
     first = "1\n00:00:00,500 --> 01:01:01,250\n0: jumping jack\n"
     assert (tmp_path / "a.srt").read_text().startswith(first)

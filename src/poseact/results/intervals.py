@@ -11,6 +11,7 @@ import numpy as np
 
 from poseact.core.files import whole_file, write_text
 from poseact.core.types import Result
+from poseact.results.table import plain_text
 
 ENTER = 0.6
 """An action begins when its probability, steadied, reaches this ..."""
@@ -116,7 +117,7 @@ def write_intervals(path: str | Path, found: Iterable[Interval]) -> None:
         table.writerow(COLUMNS)
         for i in found:
             times = f"{i.start_s:.3f}", f"{i.end_s:.3f}"
-            table.writerow([i.track, i.label, *times, f"{i.probability:.3f}"])
+            table.writerow([i.track, plain_text(i.label), *times, f"{i.probability:.3f}"])
 
 
 def write_srt(path: str | Path, found: Iterable[Interval]) -> None:

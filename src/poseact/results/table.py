@@ -36,13 +36,13 @@ def _csv_rows(line: dict[str, Any], person: dict[str, Any], header: Header) -> l
     action = person["action"] or []
     known = [k for k, p in enumerate(action) if p is not None]
     best = max(known, key=lambda k: action[k], default=None)
-    named = [None, None] if best is None else [_plain(header.labels[best]), action[best]]
+    named = [None, None] if best is None else [plain_text(header.labels[best]), action[best]]
     unknown = [[None] * 3] * len(header.layout)
     where = [line["frame"], line["time_s"], person["track"]]
     columns = zip(header.layout.joints, person["xy"], person["score"], person["xyz"] or unknown)
-    return [[*where, _plain(joint), *xy, score, *xyz, *named] for joint, xy, score, xyz in columns]
+    return [[*where, plain_text(joint), *xy, score, *xyz, *named] for joint, xy, score, xyz in columns]
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """A name that a spreadsheet would take for a formula gets an apostrophe in front."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
