@@ -58,7 +58,7 @@ ORDER: dict[str, str] = {
     "inference": """
         window tracking smoothing detector look session procedures predictor keypoint_sources jobs
     """,
-    "evaluate": "metrics views scores poses poses_3d actions benchmarks demo",
+    "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo",
     "train": """
         config cached losses objective optim processes run_folder network parts checks loop
         rehearsal dry_run lr_finder curve

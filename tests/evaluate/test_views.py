@@ -89,13 +89,6 @@ def test_json_has_the_last_block_on_top(
     assert report["blocks"][0]["multiply_adds"] < report["blocks"][1]["multiply_adds"]
 
 
-def test_multiply_adds_of_one_convolution(tiny: SPNet) -> None:
-    """The first convolution alone: 3x3x3 -> 32 channels on half the size."""
-    whole = views.multiply_adds(tiny, (64, 64))
-    assert whole > 32 * 27 * 32 * 32
-    assert views.multiply_adds(tiny, (128, 128)) == 4 * whole
-
-
 def test_averaged_crops_score_the_last_block(
     records: list[Record], tiny: SPNet, tiny_card: weights.Card
 ) -> None:

@@ -8,15 +8,12 @@ the others are listed for those who cut the network, never chosen by their score
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from poseact.core.camera import intrinsics_of, pose_to_camera
 from poseact.core.geometry import transform
@@ -24,6 +21,7 @@ from poseact.core.layouts import Layout, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import clip_indices, make_sample, stack
 from poseact.evaluate import metrics
+from poseact.evaluate.cost import frame_ms, multiply_adds
 from poseact.inference import procedures
 from poseact.models.weights import Card, Network
 
@@ -246,29 +244,3 @@ def _four(k: np.ndarray) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------- cost
-
-
-def multiply_adds(model: Network, size: tuple[int, int]) -> int:
-    """Multiply-adds of the pose of one frame."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model.frames(_blank(model, size))
-    return counter.get_total_flops() // 2
-
-
-def frame_ms(model: Network, size: tuple[int, int], *, repeats: int = 7) -> float:
-    """Median milliseconds of the pose of one frame on this machine, eager, batch 1."""
-    x = _blank(model, size)
-    times = []
-    with torch.inference_mode():
-        for _ in range(repeats + 2):
-            start = time.perf_counter()
-            model.frames(x)
-            if x.is_cuda:
-                torch.cuda.synchronize()
-            times.append(1000 * (time.perf_counter() - start))
-    return float(np.median(times[2:]))
-
-
-def _blank(model: nn.Module, size: tuple[int, int]) -> torch.Tensor:
-    device = next(model.parameters()).device
-    return torch.zeros(1, 3, *size, device=device).to(memory_format=torch.channels_last)

@@ -40,7 +40,9 @@ def _csv_rows(line: dict[str, Any], person: dict[str, Any], header: Header) -> l
     unknown = [[None] * 3] * len(header.layout)
     where = [line["frame"], line["time_s"], person["track"]]
     columns = zip(header.layout.joints, person["xy"], person["score"], person["xyz"] or unknown)
-    return [[*where, plain_text(joint), *xy, score, *xyz, *named] for joint, xy, score, xyz in columns]
+    return [
+        [*where, plain_text(joint), *xy, score, *xyz, *named] for joint, xy, score, xyz in columns
+    ]
 
 
 def plain_text(text: str) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from poseact.core.types import NO_ACTION, Sample
-from poseact.evaluate.views import multiply_adds
+from poseact.evaluate.cost import multiply_adds
 from poseact.models.layers import channels_last
 from poseact.train.config import Config, Mix, Stage
 from poseact.train.loop import StageRun, open_fabric

@@ -17,7 +17,7 @@ from poseact.core.types import Record
 from poseact.data.sets.clips import LABELS
 from poseact.data.write import write_mpii, write_penn
 from poseact.evaluate import benchmarks
-from poseact.evaluate.views import multiply_adds
+from poseact.evaluate.cost import multiply_adds
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.stems import VGG16Stem
 from poseact.models.weights import network
