@@ -3,7 +3,7 @@
     python -m experiments.tracking --split test --shared ../shared --out runs/out/tracking
 
 MOTA and IDF1 by motmetrics; HOTA as its authors define it (Luiten et al., IJCV 2021, equations 15
-to 17). Boxes are those of whole bodies: of the tracks, the joints' grown by `FLESH`. They match from
+to 17). Boxes are those of whole bodies: of tracks, the joints' grown by `FLESH`. They match from
 an IoU of 0.5 on (HOTA: 0.05 to 0.95). People count who are 60 px high or more and of whom a quarter
 is seen; others may be found or not. Constants are chosen on `val`.
 """

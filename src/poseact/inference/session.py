@@ -37,6 +37,8 @@ EVERY_S = 0.25
 SOON_S = 0.08
 NEW_SCORE = 0.2
 """Least score of a box in which somebody new is looked for; a lower one only finds the old."""
+NEW_HIDDEN = 0.3
+"""The same for somebody before or behind others, of whom a part might be taken for one more."""
 LINGER_S = 0.5
 """So long somebody who is not seen is looked for where they should be."""
 KEEP_S = 4.0
@@ -45,11 +47,13 @@ SAME = 0.45
 """Poses that are more alike than this are of one person."""
 BOX_IOU = 0.2
 """Least overlap of a detected box and that of somebody followed."""
-POSE_IOU = 0.4
+POSE_IOU = 0.7
 """A pose's box that overlaps less with the detected one is not the person's."""
-LIMIT = 1.5
+LIMIT = 1.1
 """Largest cost at which somebody seen is somebody followed: what their boxes do not share, and half
 of what differs in poses and colours."""
+POSE_WEIGHT, COLOUR_WEIGHT, WAY_WEIGHT = 0.5, 0.5, 0.5
+"""Of poses and colours beside boxes; of the way from where somebody was lost, beside colours."""
 CLOSE = 1.25
 """People are in each other's way while squares on their boxes, so much larger, overlap."""
 STRAY = 3
@@ -58,6 +62,8 @@ COLOUR = 25.0
 """Distance of clothes' colours (`clothing`) at which somebody is no longer recognised."""
 BLEND = 0.1
 """Weight of a new frame in the mean colours of somebody."""
+MEET = 0.05
+"""From this overlap of two people's boxes on, their colours are not learnt."""
 CUT = 0.3
 """Mean difference of two small grey frames, of 1, at which another scene has begun."""
 
@@ -115,7 +121,8 @@ class Proposal(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Somebody in a frame. body: (4,) px, just around the joints; box: None if not detected."""
+    """Somebody in a frame. body: (4,) px, just around the joints; box: None if not detected;
+    alone: nobody else is before or behind them."""
 
     look: Look
     body: np.ndarray
@@ -123,6 +130,7 @@ class Seen(NamedTuple):
     owner: Track | None
     score: float
     box: np.ndarray | None
+    alone: bool = True
 
     @property
     def certainty(self) -> float:
@@ -281,7 +289,7 @@ class Session:
                     continue  # a box without a detection is for its owner alone
                 colour = np.nan_to_num(colour_distance(somebody.colours, track.colours)) / COLOUR
                 alike = likeness(somebody.look.xy, track.person.xy, _side(track.person.box))
-                cost[n, k] = 1 - overlap[n, k] + 0.5 * (1 - alike) + 0.5 * colour
+                cost[n, k] = 1 - overlap[n, k] + POSE_WEIGHT * (1 - alike) + COLOUR_WEIGHT * colour
         return cost
 
     def _one_each(self, people: Sequence[Seen], watched: Sequence[Track]) -> list[Seen]:
@@ -301,18 +309,19 @@ class Session:
             side = _side(somebody.body)
             if all(likeness(somebody.look.xy, k.look.xy, side) < SAME for k in kept):
                 kept.append(somebody)
-        return kept
+        bodies = np.array([k.body for k in kept]).reshape(-1, 4)
+        crowd = (overlaps(bodies, bodies) > MEET).sum(1) > 1
+        return [k._replace(alone=not crowded) for k, crowded in zip(kept, crowd)]
 
     def _room(self, people: Sequence[Seen], now: float) -> list[Seen]:
         """Those who may be somebody new, or back: the largest, if not everyone is followed."""
-        people = [p for p in people if p.score >= NEW_SCORE]
         if self._at_most is None:
-            return people
+            return list(people)
         room = self._at_most - sum(now - t.seen_s <= KEEP_S / 2 for t in self._tracks)
         if room <= 0 and any(now - t.seen_s > LINGER_S for t in self._tracks):
-            return people  # one of them may be who was lost
-        people.sort(key=lambda p: -float(np.prod(p.body[2:] - p.body[:2])))
-        return people[: max(room, 0)]
+            return list(people)  # one of them may be who was lost
+        largest = sorted(people, key=lambda p: -float(np.prod(p.body[2:] - p.body[:2])))
+        return largest[: max(room, 0)]
 
     def _recognised(
         self, people: Sequence[Seen], lost: Sequence[Track], frame: Frame
@@ -327,13 +336,14 @@ class Session:
                     track.expected(track.person.box, frame.time_s)
                 )
                 reach = _side(track.person.box) * (0.5 + 1.5 * gone)
-                cost[n, k] = colour + 0.5 * min(float(np.linalg.norm(way)) / reach, 2.0)
+                cost[n, k] = colour + WAY_WEIGHT * min(float(np.linalg.norm(way)) / reach, 2.0)
         pairs = dict(assign(cost, limit=1.0))
         found = []
         for n, somebody in enumerate(people):
+            full = self._at_most is not None and len(self._tracks) >= self._at_most
             if n in pairs:
                 track = lost[pairs[n]]
-            elif self._at_most is not None and len(self._tracks) >= self._at_most:
+            elif full or somebody.score < (NEW_SCORE if somebody.alone else NEW_HIDDEN):
                 continue
             else:
                 track = self._new(somebody, frame)
@@ -368,7 +378,8 @@ class Session:
         if step_s > 0:
             speed = (_centre(body) - _centre(track.person.box)) / step_s
             track.velocity = track.velocity + min(step_s / 0.2, 1.0) * (speed - track.velocity)
-        track.colours = _blended(track.colours, somebody.colours, BLEND)
+        if somebody.alone:
+            track.colours = _blended(track.colours, somebody.colours, BLEND)
         track.seen_s = frame.time_s
         if self._following.detector is not None:
             track.box = steady(look.box, body)
