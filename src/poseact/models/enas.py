@@ -184,12 +184,12 @@ class ENASConfig:
     rows: int = 3
 
     def __post_init__(self) -> None:
-        check_size(self)
         if min(self.classes, self.blocks, self.channels, self.rows) < 1:
             raise ValueError(
                 "classes, blocks, channels and rows are 1 or more, "
                 f"got {self.classes}, {self.blocks}, {self.channels} and {self.rows}"
             )
+        check_size(self)
 
     def widths(self) -> Iterator[tuple[int, bool]]:
         """Channels of each cell, and whether it is a reduction."""

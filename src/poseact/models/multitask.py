@@ -74,7 +74,6 @@ class MultitaskConfig:
     appearance: Literal["reception", "stem"] = "reception"
 
     def __post_init__(self) -> None:
-        check_size(self)
         if self.blocks < 1 or self.action_blocks < 1:
             raise ValueError(
                 f"blocks and action_blocks are at least 1, got {self.blocks}, {self.action_blocks}"
@@ -85,6 +84,7 @@ class MultitaskConfig:
             raise ValueError(f"stem_channels is even, got {self.width}")
         if self.dim == 3 and self.depth_maps < 2:
             raise ValueError(f"depth_maps is at least 2, got {self.depth_maps}")
+        check_size(self)
 
     @property
     def width(self) -> int:
