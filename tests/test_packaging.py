@@ -169,7 +169,7 @@ def test_the_doctor_misses_nothing(empty: Path, tmp_path: Path) -> None:
 def test_a_rendered_picture_is_predicted(empty: Path, tmp_path: Path) -> None:
     code = (
         "from poseact.people import PeopleConfig, render_clip\n"
-        "from poseact.media.video import write_image\n"
+        "from poseact.media.pictures import write_image\n"
         "clip = render_clip(PeopleConfig(frames=1, height=160, width=160), 0)\n"
         "write_image('person.png', clip.frames[0])\n"
     )
@@ -177,5 +177,8 @@ def test_a_rendered_picture_is_predicted(empty: Path, tmp_path: Path) -> None:
     use(empty, [empty / "poseact", "predict", "person.png", "-o", "out", "--html"], tmp_path)
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert made == {"person.jsonl", "person.png", "person.html"}
-    code = "import poseact; print(sum(len(r.people) for r in poseact.predict('person.png')))"
-    assert use(empty, [empty / "python", "-c", code], tmp_path).strip() == "1"
+    code = (
+        "import poseact\n"
+        "print([len(r.people) for r in poseact.predict('person.png', people='one')])\n"
+    )
+    assert use(empty, [empty / "python", "-c", code], tmp_path).strip() == "[1]"

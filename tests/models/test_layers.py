@@ -61,6 +61,7 @@ def test_confidences_follow_their_definitions() -> None:
     one_window = torch.zeros(1, 1, 4, 4)
     one_window[..., 1:3, 1:3] = 0.25
     assert layers.window_sum_confidence(one_window).item() == pytest.approx(1)
+    assert layers.window_sum_confidence(torch.ones(2, 3, 1, 1)).tolist() == [[1.0] * 3] * 2
     assert layers.max_confidence(one_window).item() == pytest.approx(0.25)
 
 

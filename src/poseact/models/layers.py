@@ -84,11 +84,13 @@ def expected_depth(
 
 
 def window_sum_confidence(maps: Float[Tensor, "*b H W"]) -> Float[Tensor, "*b"]:
-    """Largest sum over a 2x2 window: SPNet's code on probability maps, (0, 1]. Needs maps >= 2x2.
+    """Largest sum over a 2x2 window: SPNet's code on probability maps, (0, 1].
 
     The code line `master` feeds the raw maps of the CVPR network to it; then it has no bounds.
     """
-    return 4 * F.avg_pool2d(maps.flatten(0, -3), 2, 1).amax((-2, -1)).view(maps.shape[:-2])
+    window = min(2, maps.shape[-2]), min(2, maps.shape[-1])  # no larger than a tiny map
+    means = F.avg_pool2d(maps.flatten(0, -3), window, 1)
+    return window[0] * window[1] * means.amax((-2, -1)).view(maps.shape[:-2])
 
 
 def max_confidence(prob: Float[Tensor, "*b H W"]) -> Float[Tensor, "*b"]:
