@@ -166,25 +166,34 @@ def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loa
 
 def load_lifter(name_or_path: str | Path) -> LoadedLifter:
     """A lifter on the CPU, ready to use, from a shipped name or a file; errors as in `load`."""
-    path = find(name_or_path)
-    with understood(path):
-        card, tensors = read_file(path)
-        if card.architecture != "lifter":
-            raise ValueError(f"{path} is {card.architecture}, which is no lifter of joints to 3D")
-        model = filled(lambda: Lifter(_config(card, LifterConfig)), tensors, path)
-    return LoadedLifter(model.eval(), card)
+    what = "no lifter of joints to 3D"
+    card, model = _other(
+        name_or_path, "lifter", what, lambda card: Lifter(_config(card, LifterConfig))
+    )
+    return LoadedLifter(model, card)
 
 
 def load_multipose(name_or_path: str | Path) -> LoadedMultiPose:
     """A detector of people on the CPU, ready to use, from a shipped name or a file; errors as in
     `load`."""
+    what = "no detector of people"
+    card, model = _other(
+        name_or_path, "multipose", what, lambda card: MultiPose(_config(card, MultiPoseConfig))
+    )
+    return LoadedMultiPose(model, card)
+
+
+def _other(
+    name_or_path: str | Path, architecture: str, what: str, make: Callable[[Card], _Net]
+) -> tuple[Card, _Net]:
+    """A network of that architecture in eval mode; of a file of another one, that it is `what`."""
     path = find(name_or_path)
     with understood(path):
         card, tensors = read_file(path)
-        if card.architecture != "multipose":
-            raise ValueError(f"{path} is {card.architecture}, which is no detector of people")
-        model = filled(lambda: MultiPose(_config(card, MultiPoseConfig)), tensors, path)
-    return LoadedMultiPose(model.eval(), card)
+        if card.architecture != architecture:
+            raise ValueError(f"{path} is {card.architecture}, which is {what}")
+        model = filled(lambda: make(card), tensors, path)
+    return card, model.eval()
 
 
 def filled(make: Callable[[], _Net], tensors: dict[str, Tensor], path: Path) -> _Net:
