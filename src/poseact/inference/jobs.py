@@ -293,12 +293,13 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
         write_html(beside(".html"), *read_jsonl(table), video=video, frames=still)
     if wanted.coco:
         write_coco(beside("_coco.json"), *open_jsonl(table))
+    found = intervals(open_jsonl(table)[1]) if wanted.actions or wanted.srt else []
     if wanted.actions:
-        write_intervals(beside("_actions.csv"), intervals(open_jsonl(table)[1]))
+        write_intervals(beside("_actions.csv"), found)
     if wanted.angles:
         write_angles(beside("_angles.csv"), open_jsonl(table)[1])
     if wanted.srt:
-        write_srt(beside(".srt"), intervals(open_jsonl(table)[1]))
+        write_srt(beside(".srt"), found)
     if wanted.openpose:
         write_openpose(beside("_openpose"), *open_jsonl(table))
     if wanted.trc:

@@ -121,15 +121,15 @@ class Proposal(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Somebody in a frame. body: (4,) px, just around the joints; box: None if not detected;
-    alone: nobody else is before or behind them."""
+    """Somebody in a frame. body: (4,) px, just around the joints; detected: by the detector, in
+    this frame; alone: nobody else is before or behind them."""
 
     look: Look
     body: np.ndarray
     colours: np.ndarray
     owner: Track | None
     score: float
-    box: np.ndarray | None
+    detected: bool
     alone: bool = True
 
     @property
@@ -215,7 +215,7 @@ class Session:
         for n, k in pairs.items():
             self._update(watched[k], people[n], frame)
             seen.append(watched[k])
-        others = [p for n, p in enumerate(people) if n not in pairs and p.box is not None]
+        others = [p for n, p in enumerate(people) if n not in pairs and p.detected]
         free = self._room(others, now)
         seen += self._recognised(free, [t for t in self._tracks if t not in seen], frame)
         return sorted(seen, key=lambda track: track.number)
@@ -270,11 +270,11 @@ class Session:
     def _seen(self, proposal: Proposal, look: Look, frame: Frame) -> Seen:
         """What a look into a proposed box shows."""
         body = pose_box(look.xy, look.score, _size(frame))
-        box = proposal.box if proposal.detected is not None else None
+        detected = proposal.detected is not None
         if proposal.detected is not None and iou(body, proposal.detected) < POSE_IOU:
             body = proposal.detected
         colours = clothing(frame.rgb, look.xy, self._network.layout)
-        return Seen(look, body, colours, proposal.owner, proposal.score, box)
+        return Seen(look, body, colours, proposal.owner, proposal.score, detected)
 
     def _costs(self, people: Sequence[Seen], watched: Sequence[Track], now: float) -> np.ndarray:
         """(n, k): how little somebody seen is like somebody followed; inf where that is too far."""
@@ -285,7 +285,7 @@ class Session:
             for k, track in enumerate(watched):
                 if overlap[n, k] < BOX_IOU and somebody.owner is not track:
                     continue
-                if somebody.box is None and somebody.owner is not track:
+                if not somebody.detected and somebody.owner is not track:
                     continue  # a box without a detection is for its owner alone
                 colour = np.nan_to_num(colour_distance(somebody.colours, track.colours)) / COLOUR
                 alike = likeness(somebody.look.xy, track.person.xy, _side(track.person.box))
@@ -297,12 +297,12 @@ class Session:
         card = self._network.card
 
         def rank(somebody: Seen) -> float:
-            return (somebody.box is not None) + somebody.certainty
+            return somebody.detected + somebody.certainty
 
         kept: list[Seen] = []
         for somebody in sorted(people, key=rank, reverse=True):
             asked = self._chosen and not self._tracks  # whoever gave this box knows better
-            ghost = somebody.box is None and somebody.owner and somebody.owner.stray >= STRAY
+            ghost = not somebody.detected and somebody.owner and somebody.owner.stray >= STRAY
             least = card.sure if ghost else card.believed
             if somebody.certainty < least and not asked:
                 continue
