@@ -4,6 +4,7 @@ blind heads."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,26 @@ def trained(config: Config, out: Path) -> SPNet:
     model = weights.load(loop.fit(config, out, workers=1)).model
     assert isinstance(model, SPNet)
     return model
+
+
+def break_off(
+    config: Config,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: Callable[[StageRun, int], bool],
+) -> None:
+    """A run that is interrupted before the step of which `at` says so."""
+    step = StageRun.step
+
+    def breaks(self: StageRun, batch: Any, number: int) -> Any:
+        if at(self, number):
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageRun, "step", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            loop.fit(config, out, workers=1)
 
 
 def log(out: Path) -> list[dict[str, Any]]:
@@ -458,17 +479,9 @@ def test_a_stage_follows_the_rate_that_was_reached(
     falls = [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.125]  # as of the step that comes next
     assert rates[:8] == pytest.approx(falls)
     assert rates[8:] == pytest.approx([0.0125] * 4)  # it fell once more at the last check
-    step = StageRun.step
-
-    def breaks(self: StageRun, batch: Any, number: int) -> Any:
-        if self.stage.name == "t" and number == 2:
-            raise KeyboardInterrupt
-        return step(self, batch, number)
-
-    monkeypatch.setattr(StageRun, "step", breaks)
-    with pytest.raises(KeyboardInterrupt):
-        loop.fit(config, tmp_path / "broken", workers=1)
-    monkeypatch.setattr(StageRun, "step", step)
+    break_off(
+        config, tmp_path / "broken", monkeypatch, lambda run, n: run.stage.name == "t" and n == 2
+    )
     loop.fit(config, tmp_path / "broken", resume=True, workers=1)
     assert [line["lr"] / first.lr for line in log(tmp_path / "broken")] == pytest.approx(rates)
     with pytest.raises(ValueError, match="follow needs a stage before"):
@@ -534,17 +547,7 @@ def test_alternating_batches_under_a_plateau_resumes_exactly(
     rates = [line["lr"] / stage.lr for line in log(tmp_path / "whole")]
     assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
 
-    step = StageRun.step
-
-    def breaks(self: StageRun, batch: Any, number: int) -> Any:
-        if number == 5:
-            raise KeyboardInterrupt
-        return step(self, batch, number)
-
-    monkeypatch.setattr(StageRun, "step", breaks)
-    with pytest.raises(KeyboardInterrupt):
-        loop.fit(config, tmp_path / "broken", workers=1)
-    monkeypatch.setattr(StageRun, "step", step)
+    break_off(config, tmp_path / "broken", monkeypatch, lambda _, n: n == 5)
     path = loop.fit(config, tmp_path / "broken", resume=True, workers=1)
     for name, value in weights.load(path).model.state_dict().items():
         assert torch.equal(value, whole[name]), name

@@ -24,7 +24,14 @@ from poseact.core.types import Output, Record
 from poseact.data.sets import jhmdb, ntu, penn
 from poseact.evaluate import metrics
 from poseact.evaluate.scores import Scores
-from poseact.inference.procedures import RELEASED, Actions, ClipProtocol, multi_clip, single_clip
+from poseact.inference.procedures import (
+    RELEASED,
+    Actions,
+    ClipProtocol,
+    combined,
+    multi_clip,
+    single_clip,
+)
 from poseact.models.original import zoo
 from poseact.models.weights import Card
 
@@ -178,7 +185,7 @@ def top1(
     for record in labelled:
         listener.heard.clear()
         answers.append(predict(listener, card, record, protocol=how))
-        told.append([_over_clips(logs, how.rule) for logs in np.concatenate(listener.heard, 1)])
+        told.append([combined(logs, how.rule) for logs in np.concatenate(listener.heard, 1)])
     by_block = np.moveaxis(np.array(told), 0, 1)  # K N A
     by_block[-1] = [answer.probabilities for answer in answers]
     keys = [_key(name) for name in classes]
@@ -236,14 +243,6 @@ def _names(model: nn.Module, count: int) -> Sequence[str]:
     numbers = [str(k + 1) for k in range(count)]
     named = (getattr(model, "answers", ()), exits)
     return next((names for names in named if len(names) == count), numbers)
-
-
-def _over_clips(logs: np.ndarray, rule: str) -> np.ndarray:
-    """Probabilities (A,) from log probabilities (N, A), as `procedures` combines them."""
-    if rule == "average":
-        return np.exp(logs).mean(0)
-    product = np.exp(logs.sum(0) - logs.sum(0).max())
-    return product / product.sum()
 
 
 def _branches(blocks: Sequence[str]) -> dict[str, int]:

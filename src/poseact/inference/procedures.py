@@ -263,13 +263,13 @@ def _answer(
         [_clip_log_probabilities(model, card, record, clip, protocol) for clip in clips]
     )  # C V A
     return Actions(
-        _combine(logs.reshape(-1, logs.shape[-1]), protocol.rule),
-        np.stack([_combine(views, protocol.rule) for views in logs]),
+        combined(logs.reshape(-1, logs.shape[-1]), protocol.rule),
+        np.stack([combined(views, protocol.rule) for views in logs]),
         short=len(record) < card.frames * protocol.step,
     )
 
 
-def _combine(logs: np.ndarray, rule: Literal["average", "product"]) -> np.ndarray:
+def combined(logs: np.ndarray, rule: Literal["average", "product"]) -> np.ndarray:
     """Probabilities (A,) from log probabilities (N, A)."""
     if rule == "average":
         return np.exp(logs).mean(0)

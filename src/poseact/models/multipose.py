@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from poseact.models.bounds import check_size
 from poseact.models.pretrained import fill, read_tensors
 from poseact.models.stems import MobileNetFPN, movenet_head
 
@@ -37,6 +38,9 @@ class MultiPoseConfig:
 
     width: float = 1.5
     joints: int = 17
+
+    def __post_init__(self) -> None:
+        check_size(self)
 
 
 class PeopleMaps(NamedTuple):
@@ -94,7 +98,7 @@ class MultiPose(nn.Module):
 def decode(maps: PeopleMaps, *, at_most: int = 32, least: float = 0.1) -> list[Found]:
     """The people of each frame: peaks of the centre map that reach `least`, `at_most` of them.
 
-    As in the published graph, which stops at six. Boxes may leave the frame by nothing.
+    As in the published graph, which stops at six. Boxes end where the frame does.
     """
     return [_decode(PeopleMaps(*(m[n] for m in maps)), at_most, least) for n in range(len(maps[0]))]
 
