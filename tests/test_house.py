@@ -39,7 +39,7 @@ ORDER: dict[str, str] = {
     "media": "pictures live video inputs",
     "results": "drawing panels plot jsonl table angles intervals page formats",
     "models": """
-        bounds layers pretrained stems multipose frames spnet multitask_actions
+        bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
         multitask
         lifter enas enas_controller densenet temporal weights shipped_models
         original/zoo original/hdf5 original/blueprints original/convert

@@ -31,15 +31,14 @@ from poseact.models.layers import (
     expected_confidence,
     expected_depth,
     full_precision,
-    global_max_min,
     joint_pool,
     max_confidence,
-    max_min_pool,
     max_pool_same,
     soft_argmax,
     spatial_softmax,
     window_sum_confidence,
 )
+from poseact.models.spnet_actions import ActionBlock
 from poseact.models.stems import LightStem, PyramidStem, VGG16Stem
 
 
@@ -266,63 +265,6 @@ class PredictionBlock(nn.Module):
                 copy.load_state_dict(getattr(self, name).state_dict())
 
 
-# ------------------------------------------------------------------------------- actions
-
-
-class ActionBlock(nn.Module):
-    """Actions from the poses and appearances of T frames (Fig. 4, 5), on (T, J) maps.
-
-    Early fusion of pose features, appearance features and the previous block's action features.
-    """
-
-    def __init__(self, config: SPNetConfig, appearance: int, *, first: bool, last: bool) -> None:
-        super().__init__()
-        n_p, n_v = config.pose_features, config.visual_features
-        c = max(n_p, n_v)
-        conv0 = (n_p // 16, n_p // 8, n_p // 4)
-        self.action_p_conv0a = ConvSame(config.dim, conv0[0], (3, 1))
-        self.action_p_conv0b = ConvSame(config.dim, conv0[1], (3, 3))
-        self.action_p_conv0c = ConvSame(config.dim, conv0[2], (3, 5))
-        self.action_r1 = ResidualUnit(sum(conv0), n_p, (3, 3), divide=2)
-        self.action_v_conv0 = ConvSame(appearance, n_v)
-        self.action_r2 = ResidualUnit(n_p + n_v + (0 if first else c), c, (3, 3), divide=4)
-        self.action_pred_bn1 = batch_norm(c)
-        self.action_pred_conv1 = ConvSame(c, c, (3, 3))
-        self.action_pred_bn2 = batch_norm(c)
-        for i, classes in enumerate(config.actions):
-            self.add_module(f"action_pred_conv2h{i}", ConvSame(c, classes, (3, 3)))
-        self.sets = len(config.actions)
-        self.action_pred_conv3 = None if last else ConvSame(sum(config.actions), c, (3, 3))
-
-    def forward(
-        self,
-        pose: Float[Tensor, "B T J D"],
-        appearance: Float[Tensor, "B T J C"],
-        xa: Float[Tensor, "B E t j"] | None,
-    ) -> tuple[Float[Tensor, "B E t j"], tuple[Tensor, ...]]:
-        x = pose.permute(0, 3, 1, 2)  # B D T J
-        convs = (self.action_p_conv0a, self.action_p_conv0b, self.action_p_conv0c)
-        p = _halve(self.action_r1(torch.cat([conv(x) for conv in convs], 1)))
-        v = _halve(self.action_v_conv0(appearance.permute(0, 3, 1, 2)))
-        x = self.action_r2(torch.cat([p, v] if xa is None else [p, v, xa], 1))
-        x1 = self.action_pred_conv1(F.relu(self.action_pred_bn1(x)))
-        y = F.relu(self.action_pred_bn2(max_min_pool(x1)))
-        maps = [self.get_submodule(f"action_pred_conv2h{i}")(y) for i in range(self.sets)]
-        x = x + x1
-        if self.action_pred_conv3 is not None:
-            up = F.interpolate(torch.cat(maps, 1), scale_factor=2.0, mode="nearest")
-            x = x + self.action_pred_conv3(F.relu(up))
-        return x, tuple(global_max_min(m) for m in maps)
-
-
-def _halve(x: Float[Tensor, "B C T J"]) -> Float[Tensor, "B C t j"]:
-    """Zero-pad so that halving twice fits, then halve the joints, and the frames from T = 16 on."""
-    stride = 2 if x.shape[2] >= 16 else 1
-    time, joints = -x.shape[2] % (2 * stride), -x.shape[3] % 4
-    x = F.pad(x, (joints // 2, joints - joints // 2, time // 2, time - time // 2))
-    return max_pool_same(x, (2, 2), (stride, 2))
-
-
 # ------------------------------------------------------------------------------- the network
 
 
@@ -348,7 +290,15 @@ class SPNet(PoseActionNetwork):
             block = PredictionBlock(config, c, last=last, replica=config.replica and act > 0)
             self.add_module(_block(n, i), block)
             if act:
-                head = ActionBlock(config, c, first=act == 1, last=act == len(acting))
+                head = ActionBlock(
+                    config.dim,
+                    c,
+                    config.actions,
+                    pose_features=config.pose_features,
+                    visual_features=config.visual_features,
+                    first=act == 1,
+                    last=act == len(acting),
+                )
                 self.add_module(f"act{act}", head)
 
     @property
