@@ -26,7 +26,6 @@ from poseact.core.geometry import overlaps
 from poseact.core.types import Result
 from poseact.inference.predictor import Predictor
 from poseact.inference.tracking import assign, with_flesh
-from poseact.media.pictures import Frame
 from poseact.media.video import VideoWriter
 from poseact.people.config import PeopleConfig
 from poseact.people.crowd import CROWD, CrowdClip, render_crowd
@@ -144,7 +143,7 @@ def config(split: str, shared: str | None) -> PeopleConfig:
 def follow(predictor: Predictor, scene: CrowdClip, *, fps: float) -> list[Result]:
     """The result of every frame."""
     session = predictor.session()
-    return [session.push(Frame(t, t / fps, rgb)) for t, rgb in enumerate(scene.frames)]
+    return [session.push(rgb, t / fps) for t, rgb in enumerate(scene.frames)]
 
 
 def write_video(path: Path, scene: CrowdClip, results: Sequence[Result], *, fps: float) -> None:

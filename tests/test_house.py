@@ -35,9 +35,9 @@ STRANGERS = ("data", "models")
 # From the ground up again: a file imports from those before it. An `__init__` that is not named
 # here imports nothing.
 ORDER: dict[str, str] = {
-    "core": "layouts types geometry camera files reading typed console",
+    "core": "layouts angles types geometry camera files reading typed console",
     "media": "pictures live video inputs",
-    "results": "drawing panels plot jsonl table angles intervals page formats",
+    "results": "drawing panels plot jsonl table angle_table intervals page formats __init__",
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
         multitask

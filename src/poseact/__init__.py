@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from poseact.core.layouts import Layout
     from poseact.core.types import Person, Result
     from poseact.inference.predictor import Predictor, predict
+    from poseact.inference.session import Session
     from poseact.models.weights import load
 
 __version__ = "0.2.0"
-__all__ = ["Layout", "Person", "Predictor", "Result", "__version__", "load", "predict"]
+__all__ = ["Layout", "Person", "Predictor", "Result", "Session", "__version__", "load", "predict"]
 
 _HOME = {
     "Layout": "poseact.core.layouts",
     "Person": "poseact.core.types",
     "Predictor": "poseact.inference.predictor",
     "Result": "poseact.core.types",
+    "Session": "poseact.inference.session",
     "load": "poseact.models.weights",
     "predict": "poseact.inference.predictor",
 }

@@ -19,7 +19,7 @@ from poseact.cli.app import main, parse
 from poseact.core.types import Result
 from poseact.inference.jobs import find_jobs
 from poseact.inference.session import Session
-from poseact.media.pictures import Broken, Frame, read_image, write_image
+from poseact.media.pictures import Broken, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.models.spnet import SPNet
 from poseact.models.weights import Card, save
@@ -342,11 +342,11 @@ def test_ctrl_c_leaves_nothing_behind(
 ) -> None:
     push = Session.push
 
-    def interrupted(self: Session, frame: Frame) -> Result:
-        if frame.index == 5:
+    def interrupted(self: Session, rgb: np.ndarray, time_s: float, *, index: int) -> Result:
+        if index == 5:
             assert files(out)  # something half-written is there to be removed
             raise KeyboardInterrupt
-        return push(self, frame)
+        return push(self, rgb, time_s, index=index)
 
     monkeypatch.setattr(Session, "push", interrupted)
     args = ["predict", str(clip), "-o", str(out), "--weights", str(weights)]
@@ -365,10 +365,10 @@ def test_ctrl_c_is_the_end_of_a_live_source_and_keeps_what_was_seen(
 
     push = Session.push
 
-    def interrupted(self: Session, frame: Frame) -> Result:
-        if frame.index == 5:
+    def interrupted(self: Session, rgb: np.ndarray, time_s: float, *, index: int) -> Result:
+        if index == 5:
             raise KeyboardInterrupt
-        return push(self, frame)
+        return push(self, rgb, time_s, index=index)
 
     monkeypatch.setattr("poseact.inference.jobs.VideoReader", Live)
     monkeypatch.setattr("poseact.inference.predictor.newest", iter)  # no frame is dropped here

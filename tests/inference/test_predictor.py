@@ -172,6 +172,19 @@ def test_predict_walks_through_a_folder(weights: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(results[1].people[0].xy, still.xy, atol=1e-4)
 
 
+def test_predict_takes_one_picture_and_nothing_else(weights: Path) -> None:
+    (result,) = predict(noise(0), weights=weights, box=np.array([10.0, 5, 60, 55]))
+    assert result.people[0].xy.shape == (17, 2)
+    for source, message in (
+        (np.zeros((4, 60, 80, 3), np.uint8), r"uint8 RGB \(H, W, 3\), got uint8 \(4, 60, 80, 3\)"),
+        (noise(0).astype(float), "got float64"),
+        ([noise(0)], "got list; several pictures go to Predictor.batch"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message) as caught:
+            list(predict(source, weights=weights))  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 200
+
+
 # ------------------------------------------------------------------------------- following
 
 _HUES = np.array([[[10 * j, 255, 255] for j in range(17)]], np.uint8)
@@ -274,6 +287,34 @@ def test_somebody_who_comes_back_soon_keeps_the_number(
     assert [p.track for p in results[-1].people] == [track]
 
 
+def test_a_batch_is_its_pictures_one_by_one(reader: Predictor) -> None:
+    pictures = [
+        painted((20.0, 100.0)) + painted((400.0, 120.0)),
+        np.zeros((90, 160, 3), np.uint8),
+        painted((300.0, 40.0), size=(480, 270)),
+    ]
+    results = reader.batch(pictures)
+    assert [(r.index, len(r.people)) for r in results] == [(0, 2), (1, 0), (2, 1)]
+    for result, rgb in zip(results, pictures):
+        for person, alone in zip(result.people, reader.image(rgb).people, strict=True):
+            np.testing.assert_allclose(person.xy, alone.xy, atol=1e-3)
+            np.testing.assert_allclose(person.box, alone.box, atol=1e-3)
+    assert reader.batch([]) == []
+    with pytest.raises(ValueError, match="too small"):
+        reader.batch([pictures[0], pictures[0][:4]])
+
+
+def test_frames_pushed_from_anywhere_are_a_video(reader: Predictor) -> None:
+    clip = [Frame(t, t / 25, painted((3.0 * t, 100.0))) for t in range(6)]
+    session = reader.session()
+    for frame, result in reader.video(clip):
+        pushed = session.push(frame.rgb, 1000 + frame.time_s)
+        assert (pushed.index, pushed.time_s) == (frame.index, 1000 + frame.time_s)
+        np.testing.assert_allclose(pushed.people[0].xy, result.people[0].xy, atol=1e-6)
+    assert session.push(clip[-1].rgb, 1001.0, index=20).index == 20
+    assert session.push(clip[-1].rgb, 1001.1).index == 21
+
+
 def test_a_blank_frame_shows_nobody(weights: Path) -> None:
     blank = np.full((90, 160, 3), 90, np.uint8)
     predictor = Predictor()
@@ -292,7 +333,7 @@ def test_a_box_that_is_given_holds_its_person(reader: Predictor) -> None:
 
 def test_a_frame_without_a_time_is_refused(reader: Predictor) -> None:
     with pytest.raises(ValueError, match="frame 3 has the time nan"):
-        reader.session().push(Frame(3, np.nan, painted((20.0, 100.0))))
+        reader.session().push(painted((20.0, 100.0)), np.nan, index=3)
 
 
 def test_smoothing_calms_a_trembling_person(

@@ -11,7 +11,6 @@ import pytest
 from poseact.core.geometry import overlaps
 from poseact.inference.predictor import Predictor
 from poseact.inference.tracking import assign, with_flesh
-from poseact.media.pictures import Frame
 from poseact.people.crowd import CROWD, CrowdClip, render_crowd
 
 FPS = 8.0
@@ -26,7 +25,7 @@ def identities(predictor: Predictor, scene: CrowdClip) -> list[list[tuple[int, i
     """(person, track) pairs of every frame; person -1 where there is none."""
     session, pairs = predictor.session(), []
     for t, rgb in enumerate(scene.frames):
-        people = session.push(Frame(t, t / FPS, rgb)).people
+        people = session.push(rgb, t / FPS).people
         boxes = with_flesh(np.array([p.box for p in people]).reshape(-1, 4))
         truth = np.nan_to_num(scene.box[t])
         who = dict(assign(1 - overlaps(boxes, truth), limit=0.5))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
+from poseact.core.angles import angle_deg
 from poseact.core.layouts import Layout
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ NO_ACTION = -1
 
 NO_TRACK = -1
 """`Person.track` where the file does not say who is who."""
+
+LEAST_SCORE = 0.3
+"""A joint that is less likely right gives no angle."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,19 @@ class Person:
     layout: Layout
     track: int = 0
     action: np.ndarray | None = None
+
+    def angle(self, name: str, *, of: Literal["xyz", "xy"] = "xyz") -> float:
+        """A joint angle in degrees, 0 to 180, such as "l_knee"; NaN where a joint of it is unknown
+        or has a score below `LEAST_SCORE`. KeyError for a name not of `core.angles.ANGLES`.
+
+        of: "xyz" is the angle in space, "xy" the one in the picture, true only for what moves in a
+        plane across the line of sight.
+        """
+        points = self.xyz if of == "xyz" else self.xy
+        if points is None:
+            points = np.full_like(self.xy, np.nan)
+        seen = np.where((self.score >= LEAST_SCORE)[:, None], points, np.nan)
+        return angle_deg(seen, self.layout, name)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
-from poseact.results.angles import write_angles
+from poseact.results.angle_table import write_angles
 from poseact.results.formats import write_coco, write_openpose, write_trc
 from poseact.results.intervals import intervals, write_intervals, write_srt
 from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Person
 from poseact.models.weights import Card, Network
 
+MOST_CROPS = 64
+"""Of more, a batch is run in parts."""
 SMALLEST_PX = 16
 """Pictures with a shorter side hold no person a network could see."""
 
@@ -122,31 +126,49 @@ class CropNetwork:
 
         A crop is the square on its box, larger by the margin the network was trained with.
         """
-        check_picture(rgb)
-        matrices = [crop_matrix(box, scale=self.card.margin) for box in boxes]
-        crops = np.stack([warp(rgb, matrix, self.card.size) for matrix in matrices])
+        (looks,) = self.looks([rgb], [boxes])
+        return looks
+
+    def looks(
+        self, pictures: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
+    ) -> list[list[Look]]:
+        """Run the network on boxes (N, 4) px of each of several pictures, all in one batch."""
+        found: list[Look] = []
+        tasks = [(rgb, box) for rgb, own in zip(pictures, boxes, strict=True) for box in own]
+        for start in range(0, len(tasks), MOST_CROPS):
+            found += self._looks(tasks[start : start + MOST_CROPS])
+        rest = iter(found)
+        return [list(islice(rest, len(own))) for own in boxes]
+
+    def _looks(self, tasks: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Look]:
+        """Run the network on pairs of a picture and a box (4,) px."""
+        matrices = [crop_matrix(box, scale=self.card.margin) for _, box in tasks]
+        crops = np.stack([warp(t[0], matrix, self.card.size) for t, matrix in zip(tasks, matrices)])
         frames = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
         frames = frames / 127.5 - 1.0  # N 3 H W
         if self._flip:
             frames = torch.cat([frames, frames.flip(-1)])
         with torch.inference_mode():
             out = self.model.frames(frames.contiguous(memory_format=torch.channels_last))
-        count = len(boxes)
+        count = len(tasks)
         uvd = self._mean_of_views(out.poses[-1], count, mirror=True)
         score = self._mean_of_views(out.scores[-1][..., None], count, mirror=False)[..., 0]
         to_image = np.linalg.inv(matrices)
         xy = transform(to_image, uvd[..., :2])
         return [
-            Look(uvd[n], xy[n], score[n], boxes[n], to_image[n], _every(out.clues, n, count))
-            for n in range(count)
+            Look(uvd[n], xy[n], score[n], box, to_image[n], _every(out.clues, n, count))
+            for n, (_, box) in enumerate(tasks)
         ]
 
     def whole(self, rgb: np.ndarray) -> Look:
         """Run the network on the square on the whole frame."""
-        check_picture(rgb)
-        frame = np.array([0.0, 0.0, rgb.shape[1], rgb.shape[0]])
-        (look,) = self.look(rgb, square(frame, margin=1 / self.card.margin)[None])
+        (look,) = self.look(rgb, self.whole_box(rgb)[None])
         return look
+
+    def whole_box(self, rgb: np.ndarray) -> np.ndarray:
+        """The box (4,) px whose crop is the square on the whole frame."""
+        frame = np.array([0.0, 0.0, rgb.shape[1], rgb.shape[0]])
+        return square(frame, margin=1 / self.card.margin)
 
     def person(self, look: Look, rgb: np.ndarray, *, track: int) -> Person:
         """The person in one crop of the frame `rgb`; xyz is None for a network without depth."""

@@ -138,9 +138,12 @@ class Seen(NamedTuple):
 
 
 class Session:
-    """The people of one video, given frame by frame with `push`.
+    """The people of one video, whose frames come from anywhere; made by `Predictor.session`.
 
     box: (4,) px, where the one person to follow is at the start.
+
+    >>> session = poseact.Predictor().session()                     # doctest: +SKIP
+    >>> result = session.push(rgb, time_s=0.04)                     # doctest: +SKIP
     """
 
     def __init__(
@@ -151,20 +154,24 @@ class Session:
         self._chosen = box is not None
         self._at_most = 1 if self._chosen else following.people
         self._tracks: list[Track] = []
-        self._numbers = 0
+        self._numbers = self._frames = 0
         self._detected_s: float | None = None
         self._before_s = -np.inf  # time of the frame before
         self._last: np.ndarray | None = None  # the last frame, small and grey
 
-    def push(self, frame: Frame) -> Result:
+    def push(self, rgb: np.ndarray, time_s: float, *, index: int | None = None) -> Result:
         """Everyone in the next frame who is believed, in the order of their tracks.
 
-        Without a detector it is the one person in the box, believed or not. ValueError for a
-        picture that is none, or a time that is no number.
+        rgb: (H, W, 3) uint8. time_s: when it was taken, on any clock; frames come in its order.
+        index: `Result.index`, by default one more than before. Without a detector it is the one
+        person in the box, believed or not. ValueError for a picture that is none, or a time that
+        is no number.
         """
-        check_picture(frame.rgb)
+        frame = Frame(self._frames if index is None else index, float(time_s), rgb)
+        check_picture(rgb)
         if not np.isfinite(frame.time_s):
             raise ValueError(f"frame {frame.index} has the time {frame.time_s}")
+        self._frames = frame.index + 1
         if self._following.detector is None:
             seen = [self._fixed(frame)]
         else:
@@ -175,10 +182,8 @@ class Session:
     # ------------------------------------------------------------------------- one fixed box
 
     def _fixed(self, frame: Frame) -> Track:
-        if self._start is None:
-            look = self._network.whole(frame.rgb)
-        else:
-            (look,) = self._network.look(frame.rgb, self._start[None])
+        box = self._network.whole_box(frame.rgb) if self._start is None else self._start
+        (look,) = self._network.look(frame.rgb, box[None])
         somebody = self._seen(Proposal(look.box, None), look, frame)
         if not self._tracks:
             self._tracks = [self._new(somebody, frame)]

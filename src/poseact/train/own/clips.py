@@ -20,7 +20,6 @@ from poseact.core.types import Record
 from poseact.data.frames import VideoFile
 from poseact.data.sets import folder
 from poseact.inference.predictor import Predictor
-from poseact.media.pictures import Frame
 from poseact.media.video import VideoReader
 from poseact.models.weights import Card
 
@@ -149,7 +148,7 @@ def follow(predictor: Predictor, clip: Clip) -> dict[int, np.ndarray]:
     """Frame -> box (4,) px of the person, at the card's rate, where somebody was seen."""
     session, boxes = predictor.session(), {}
     for t in _followed(clip, predictor.card):
-        for person in session.push(Frame(t, t / clip.fps, clip.picture(t))).people:
+        for person in session.push(clip.picture(t), t / clip.fps).people:
             boxes[t] = person.box
     return boxes
 
