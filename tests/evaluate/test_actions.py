@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from conftest import small_spnet
-from poseact.core.layouts import PENN13
+from poseact.core.layouts import PA16, PENN13
 from poseact.core.types import Output, Record
-from poseact.data.sets import jhmdb, penn
+from poseact.data.sets import jhmdb, ntu, penn
 from poseact.evaluate import actions, benchmarks
 from poseact.evaluate.actions import action_set
 from poseact.evaluate.scores import Scores
@@ -217,6 +217,53 @@ def test_blocks_and_branches_stand_beside_the_answer(protocol: Callable[..., Sco
     branches = {"top1": 100, "top1_pose": 100, "top1_appearance": 0}
     assert found.overall == {**branches, "top1_mean_of_actions": 100}
     assert found.by["action"] == {"bowl": branches, "squat": branches}
+
+
+L_WRIST = PA16.joints.index("l_wrist")
+
+
+class Reader(nn.Module):
+    """Knows a clip by where its pose was given to it: the third of the crop of the left wrist."""
+
+    answers = ("pose 1", "both")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused, self.seen = nn.Parameter(torch.zeros(1)), list[Tensor]()
+
+    def forward(self, frames: Tensor, annotated: Tensor | None = None) -> Output:
+        assert annotated is not None and annotated.shape[:2] == frames.shape[:2]
+        self.seen.append(annotated)
+        third = (3 * annotated[:, :, L_WRIST, 0].mean(1)).long()
+        logits = torch.nn.functional.one_hot(third, 3).float() * 4
+        return Output([], [], [(-logits,), (logits,)], [])
+
+
+@pytest.mark.parametrize("protocol", [benchmarks.penn_annotated, benchmarks.ntu_kinect])
+def test_actions_from_annotated_poses(protocol: Callable[..., Scores]) -> None:
+    """The left wrist, in crops of the annotated boxes; the last record's is in the wrong third."""
+    wrist = PENN13.joints.index("l_wrist")
+    names = penn.ACTIONS if protocol is benchmarks.penn_annotated else ntu.ACTIONS
+    records = []
+    for action, u in enumerate((0.1, 0.5, 0.9, 0.1)):
+        xy = np.full((100, 13, 2), 12.0)
+        xy[:, wrist] = [4 + 16 * u, 12]
+        box = np.tile([4.0, 4.0, 20.0, 20.0], (100, 1))
+        records.append(replace(video(100, action % 3), xy=xy, box=box))
+    model = Reader()
+    c = replace(small_card(), layout="PA16", labels=(tuple(names[:3]),), margin=1.0)
+    c = replace(c, config={"dim": 2})
+    found = protocol(model, c, records)
+    assert found.overall["top1"] == 100 and found.overall["top1_pose"] == 0
+    wrong = protocol(model, c, [replace(records[3], action=1)])
+    assert wrong.overall["top1"] == 0
+    assert model.seen[0][0, 0, L_WRIST].tolist() == pytest.approx([0.1, 0.5])
+    clips = len(model.seen) // 5
+    assert clips == (3 if protocol is benchmarks.penn_annotated else 1)
+    short = protocol(model, c, [replace(records[0], xy=records[0].xy[:9])])
+    assert short.counts["short"] == 1
+    with pytest.raises(ValueError, match="in one crop"):
+        protocol(model, c, records, how=ClipProtocol(predicted_box=True))
 
 
 def test_networks_name_their_blocks() -> None:

@@ -26,6 +26,28 @@ def test_soft_argmax_reads_the_painted_cell(cell_centres: bool) -> None:
             assert (u, v) == pytest.approx((column / 15, row / 7))
 
 
+def test_the_papers_grid_counts_columns_from_zero_to_one() -> None:
+    """c / W of CVPR Eq. 2 and TPAMI Eq. 8: half a cell left of and above the cells' centres."""
+    for row, column in [(0, 0), (3, 5), (7, 15)]:
+        u, v = layers.soft_argmax(painted(8, 16, row, column), cell_centres="text")[0, 0]
+        assert (u, v) == pytest.approx((column / 16, row / 8))
+
+
+@pytest.mark.parametrize("cell_centres", [True, False, "text"])
+def test_annotated_maps_are_read_as_the_joints_they_are_of(cell_centres: layers.Cells) -> None:
+    nan = float("nan")
+    pose = torch.tensor([[0.3, 0.7, 0.9], [0.5, 0.5, nan], [nan, nan, nan], [1.2, 0.5, 0.5]])[None]
+    maps, given, score = layers.annotated_maps(
+        pose, torch.zeros(1, 4, 6, 9), cell_centres=cell_centres
+    )
+    uv = layers.soft_argmax(maps, cell_centres=cell_centres)
+    assert uv[0, :2] == pytest.approx(pose[0, :2, :2], abs=1e-6)
+    assert (maps > 0).sum((-2, -1))[0].tolist()[2:] == [0, 0] and int((maps > 0).sum()) <= 8
+    assert score[0].tolist() == [1, 1, 0, 0]
+    expected = [[0.3, 0.7, 0.9], [0.5, 0.5, 0.5], [0, 0, 0], [0, 0, 0]]
+    assert given[0] == pytest.approx(torch.tensor(expected))
+
+
 def test_both_grids_put_the_middle_in_the_middle() -> None:
     even = torch.full((1, 6, 10), 1 / 60)
     for cell_centres in (True, False):

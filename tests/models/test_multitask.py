@@ -9,7 +9,13 @@ from torch import nn
 
 from conftest import SHARED, settled
 from poseact.models import multitask, weights
-from poseact.models.layers import SeparableConv, joint_pool, spatial_softmax, window_sum_confidence
+from poseact.models.layers import (
+    SeparableConv,
+    annotated_maps,
+    joint_pool,
+    spatial_softmax,
+    window_sum_confidence,
+)
 from poseact.models.multitask import Multitask, MultitaskConfig, keras_groups
 from poseact.models.multitask_actions import MergedActions, PoseActions
 from poseact.models.spnet import SPNet, SPNetConfig
@@ -239,6 +245,24 @@ def test_actions_read_the_last_pose_and_the_first_features(volume: Multitask) ->
         seen = joint_pool(spatial_softmax(out.heatmaps[-1]), volume.features(x, 1))
     assert torch.equal(out.clues[0], out.poses[-1] * out.scores[-1][..., None])
     assert out.clues[1] == pytest.approx(seen, abs=1e-5)
+
+
+def test_actions_read_annotated_poses_and_the_features_under_them(volume: Multitask) -> None:
+    frames = clip(batch=1)
+    joints = volume.config.joints
+    given = torch.rand(1, frames.shape[1], joints, 3, generator=torch.Generator().manual_seed(2))
+    given[0, :, 1] = torch.nan
+    with torch.no_grad():
+        own, out = volume(frames), volume(frames, given)
+        clues = volume.frames(frames[0], given[0]).clues
+        features = volume.features(frames[0], 1)
+    assert torch.equal(out.poses[-1], own.poses[-1])  # what the network says of the pose stays
+    assert not torch.allclose(out.actions[-1][0], own.actions[-1][0])
+    assert clues[0] == pytest.approx(given[0].nan_to_num(0.0))
+    like, cells = torch.zeros(4, joints, *features.shape[-2:]), volume.config.cell_centres
+    maps, _, _ = annotated_maps(given[0], like, cell_centres=cells)
+    assert clues[1] == pytest.approx(joint_pool(maps, features), abs=1e-5)
+    assert not clues[1][:, 1].any()
 
 
 def test_features_of_a_block_lead_to_its_heat_maps(plane: Multitask) -> None:

@@ -5,6 +5,7 @@ import torch
 
 from conftest import settled
 from poseact.models import spnet
+from poseact.models.layers import joint_pool, spatial_softmax
 from poseact.models.spnet import SPNet, SPNetConfig
 
 
@@ -179,6 +180,44 @@ def test_grid_convention_moves_the_poses_and_nothing_else(tiny: SPNet) -> None:
     uv = a.poses[-1][..., :2]
     assert b.poses[-1][..., :2] == pytest.approx((uv * n - 0.5) / (n - 1), abs=1e-5)
     assert a.scores[-1] == pytest.approx(b.scores[-1])
+
+
+def test_the_papers_grid_is_half_a_cell_beside_the_centres(tiny: SPNet) -> None:
+    other = SPNet(replace(tiny.config, cell_centres="text")).eval()
+    other.load_state_dict(tiny.state_dict())
+    x = clip(tiny, batch=1)[0]
+    with torch.no_grad():
+        a, b = tiny.frames(x), other.frames(x)
+    half = 0.5 / a.heatmaps[-1].shape[-1]
+    assert b.poses[-1][..., :2] == pytest.approx(a.poses[-1][..., :2] - half, abs=1e-6)
+
+
+def test_appearance_is_the_first_visits_or_the_blocks_own(tiny: SPNet) -> None:
+    """3.3.2: features under the maps of the block they are read of, so both move together."""
+    other = SPNet(replace(tiny.config, appearance="block")).eval()
+    other.load_state_dict(tiny.state_dict())
+    x, seen = clip(tiny, batch=1)[0], []
+    for name in ("dp1_pb1", "up2_pb0"):
+        block = other.get_submodule(name)
+        block.register_forward_hook(lambda _, __, out: seen.append(out[1].features))
+    with torch.no_grad():
+        a, b = tiny.frames(x), other.frames(x)
+    for k, features in enumerate(seen):
+        assert torch.equal(a.clues[2 * k], b.clues[2 * k])
+        expected = joint_pool(spatial_softmax(b.heatmaps[k]), features)
+        assert b.clues[2 * k + 1] == pytest.approx(expected, abs=1e-6)
+        assert not torch.allclose(a.clues[2 * k + 1], b.clues[2 * k + 1])
+
+
+def test_actions_can_read_annotated_poses(tiny: SPNet) -> None:
+    frames = clip(tiny, batch=1)
+    given = torch.rand(1, frames.shape[1], 17, 3)
+    with torch.no_grad():
+        own, out = tiny(frames), tiny(frames, given)
+        clues = tiny.frames(frames[0], given[0]).clues
+    assert torch.equal(own.poses[-1], out.poses[-1])
+    assert not torch.allclose(own.actions[-1][0], out.actions[-1][0])
+    assert clues[0] == pytest.approx(given[0]) and clues[2] == pytest.approx(given[0])
 
 
 @pytest.mark.parametrize(

@@ -413,6 +413,33 @@ def test_blind_heads_do_not_see_the_clue(
             assert torch.equal(model.actions(tuple(other))[-1][0], answer) != moves
 
 
+def test_heads_learn_from_annotated_poses_where_the_stage_says_so(
+    tiny_config: SPNetConfig, tmp_path: Path
+) -> None:
+    """In batches, and of clips whose clues are computed once; those teach no pose."""
+    clips = replace(CLIPS, teaches="action")
+    stage = Stage("s", 3, (clips,), trains="actions", lr=0.01, warmup=0, poses="annotated")
+    config = small(tiny_config, stage)
+    torch.manual_seed(0)
+    model = network(config.model).eval()
+    (batch,) = [AlternatingBatches([clips], open_parts([clips], 1.0, 1), PA17, size=(64, 64))[0]]
+    given = batch["clips"]["pose"]
+    assert not bool(given[..., :2].isnan().any())
+    with torch.no_grad():
+        expected = model(batch["clips"]["frames"], given).actions
+        found = Objective(model)(batch, stage, 0.0)["action"].item()
+        blocks = [F.cross_entropy(sets[0], batch["clips"]["action"]) for sets in expected]
+        assert found == pytest.approx(torch.stack(blocks).mean().item(), abs=1e-4)
+        other = Objective(model)(batch, replace(stage, poses="estimated"), 0.0)["action"].item()
+        assert found != pytest.approx(other, abs=1e-4)
+    answers = [
+        trained(small(tiny_config, replace(stage, cached=4, poses=poses)), tmp_path / poses)
+        for poses in ("annotated", "estimated")
+    ]
+    one, two = (m.get_parameter("act1.action_p_conv0a.weight") for m in answers)
+    assert not torch.allclose(one, two)
+
+
 def test_optimisers_have_the_constants_of_keras(tiny_config: SPNetConfig) -> None:
     """Three steps by hand: a = 0.9 a + 0.1 g^2, w -= r g / (sqrt a + 1e-7); v = m v - r g, ..."""
     model = SPNet(tiny_config)

@@ -23,9 +23,11 @@ from poseact.evaluate import actions, poses_3d
 from poseact.evaluate.actions import (
     folder_single_clip,
     jhmdb_single_clip,
+    ntu_kinect,
     ntu_multi_clip,
     ntu_released,
     ntu_single_clip,
+    penn_annotated,
     penn_multi_clip,
     penn_released,
     penn_single_clip,
@@ -65,10 +67,12 @@ __all__ = [
     "mpii_pckh",
     "mpii_pckh_in_crop",
     "mpii_predictions",
+    "ntu_kinect",
     "ntu_multi_clip",
     "ntu_released",
     "ntu_single_clip",
     "pck_torso",
+    "penn_annotated",
     "penn_multi_clip",
     "penn_released",
     "penn_single_clip",
@@ -132,6 +136,9 @@ def _ntu() -> dict[str, Benchmark]:
             f"{name}-multi-clip": Benchmark(ntu_multi_clip, actions.NTU, reader=split)
             for name, split in protocols.items()
         },
+        "cross-subject-kinect": Benchmark(
+            ntu_kinect, actions.NTU_GIVEN, reader=protocols["cross-subject"]
+        ),
         "cross-subject-released": Benchmark(
             ntu_released,
             actions.NTU_RELEASED,
@@ -163,6 +170,7 @@ PROTOCOLS: dict[str, dict[str, Benchmark]] = {
     "penn": {
         "single-clip": Benchmark(penn_single_clip, actions.PENN),
         "multi-clip": Benchmark(penn_multi_clip, actions.PENN),
+        "multi-clip-annotated": Benchmark(penn_annotated, actions.PENN_GIVEN),
         "released": Benchmark(penn_released, actions.PENN_RELEASED),
         "pck-torso": Benchmark(pck_torso, Crops()),
     },

@@ -33,15 +33,26 @@ class PoseActionNetwork(nn.Module, ABC):
     """
 
     @abstractmethod
-    def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput: ...
+    def frames(
+        self, x: Float[Tensor, "N 3 H W"], annotated: Float[Tensor, "N J D"] | None = None
+    ) -> FrameOutput: ...
 
     @abstractmethod
     def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]: ...
 
-    def forward(self, frames: Float[Tensor, "B T 3 H W"]) -> Output:
-        """Poses of every frame and actions of every clip; a still is a clip with T = 1."""
+    def forward(
+        self,
+        frames: Float[Tensor, "B T 3 H W"],
+        annotated: Float[Tensor, "B T J D"] | None = None,
+    ) -> Output:
+        """Poses of every frame and actions of every clip; a still is a clip with T = 1.
+
+        annotated: poses u v [d] that actions are recognised from in place of the network's own, NaN
+        unknown (CVPR 2018, Table 3 "annotated poses", Table 5 "Kinect poses").
+        """
         b, t = frames.shape[:2]
-        out = self.frames(frames.flatten(0, 1))
+        given = None if annotated is None else annotated.flatten(0, 1)
+        out = self.frames(frames.flatten(0, 1), given)
         clues = tuple(clue.unflatten(0, (b, t)) for clue in out.clues)
 
         def clips(xs: list[Tensor]) -> list[Tensor]:

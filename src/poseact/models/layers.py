@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 P = ParamSpec("P")
 R = TypeVar("R")
+Cells = bool | Literal["text"]
+"""Where the cells of a map stand, see `grid`."""
 
 # ---------------------------------------------------------------------------- maps to coordinates
 
@@ -42,16 +44,16 @@ def full_precision(read: Callable[P, R]) -> Callable[P, R]:
     return in_float32
 
 
-def grid(n: int, *, cell_centres: bool, device: torch.device | None = None) -> Float[Tensor, " n"]:
+def grid(n: int, *, cell_centres: Cells, device: torch.device | None = None) -> Float[Tensor, " n"]:
     """Coordinates in [0, 1] of the n cells of a heat-map axis; the one place that holds the choice.
 
     cell_centres:      |--x--|--x--|--x--|--x--|    x = (i + 0.5) / n   networks trained here
     not cell_centres:  x-----|-----|-----|-----x    x = i / (n - 1)     the original's weights
-
-    Papers write i / n (CVPR Eq. 2, TPAMI Eq. 8); the released code uses the second.
+    "text":            x-----x-----x-----x-----|    x = i / n           CVPR Eq. 2, TPAMI Eq. 8
     """
     if cell_centres:
-        return (torch.arange(n, device=device, dtype=torch.float32) + 0.5) / n
+        first = 0.0 if cell_centres == "text" else 0.5
+        return (torch.arange(n, device=device, dtype=torch.float32) + first) / n
     return torch.linspace(0.0, 1.0, n, device=device)
 
 
@@ -60,14 +62,14 @@ def spatial_softmax(logits: Float[Tensor, "*b H W"], alpha: float = 1.0) -> Floa
     return (alpha * logits).flatten(-2).softmax(-1).view_as(logits)
 
 
-def soft_argmax(prob: Float[Tensor, "*b H W"], *, cell_centres: bool) -> Float[Tensor, "*b 2"]:
+def soft_argmax(prob: Float[Tensor, "*b H W"], *, cell_centres: Cells) -> Float[Tensor, "*b 2"]:
     """Expected (u, v) of a probability map, in [0, 1] (TPAMI Eq. 8)."""
     u = prob.sum(-2) @ grid(prob.shape[-1], cell_centres=cell_centres, device=prob.device)
     v = prob.sum(-1) @ grid(prob.shape[-2], cell_centres=cell_centres, device=prob.device)
     return torch.stack([u, v], -1)
 
 
-def soft_argmax_1d(prob: Float[Tensor, "*b N"], *, cell_centres: bool) -> Float[Tensor, "*b"]:
+def soft_argmax_1d(prob: Float[Tensor, "*b N"], *, cell_centres: Cells) -> Float[Tensor, "*b"]:
     """Expected coordinate of a probability vector, in [0, 1] (CVPR, volumetric depth)."""
     return prob @ grid(prob.shape[-1], cell_centres=cell_centres, device=prob.device)
 
@@ -77,6 +79,33 @@ def expected_depth(
 ) -> Float[Tensor, "*b"]:
     """Depth in (0, 1): sigmoid of the depth map, read under the heat map (TPAMI Eq. 7, 9)."""
     return (depth_logits.sigmoid() * prob).sum((-2, -1))
+
+
+def hat_weights(
+    position: Float[Tensor, "*b"], n: int, *, cell_centres: Cells
+) -> Float[Tensor, "*b N"]:
+    """Weights of the two cells around a position 0..1: a hat as wide as two cells."""
+    first = 0.0 if cell_centres == "text" else 0.5
+    cell = position * n - first if cell_centres else position * (n - 1)
+    distance = cell.clamp(0, n - 1)[..., None] - torch.arange(n, device=position.device)
+    return (1 - distance.abs()).clamp(min=0)
+
+
+def annotated_maps(
+    pose: Float[Tensor, "N J D"], like: Float[Tensor, "N J h w"], *, cell_centres: Cells
+) -> tuple[Float[Tensor, "N J h w"], Float[Tensor, "N J D"], Float[Tensor, "N J"]]:
+    """What a block would say that knows the joints: probability maps, the pose, confidences.
+
+    Maps as large as `like`. All of a joint's probability lies in the (up to) four cells around it,
+    its confidence is 1; one that is unknown (NaN) or outside has nothing at all. A depth alone that
+    is unknown is the root's.
+    """
+    inside = ((pose[..., :2] >= 0) & (pose[..., :2] <= 1)).all(-1)  # False where NaN
+    pose = torch.where(inside[..., None], pose.nan_to_num(0.5), 0.0)
+    rows = hat_weights(pose[..., 1], like.shape[-2], cell_centres=cell_centres)
+    columns = hat_weights(pose[..., 0], like.shape[-1], cell_centres=cell_centres)
+    maps = rows[..., :, None] * columns[..., None, :] * inside[..., None, None]
+    return maps, pose, inside.to(pose.dtype)
 
 
 # ------------------------------------------------------------------------------- confidences

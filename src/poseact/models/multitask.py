@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from poseact.models.bounds import check_size
 from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.layers import (
+    Cells,
     ConvSame,
     SeparableConv,
+    annotated_maps,
     full_precision,
     grid,
     joint_pool,
@@ -46,7 +48,7 @@ class MultitaskConfig:
     stem_channels: width of the stream; None: 576, for "inception_old" 512.
     confidence: 2D only: "sigmoid_max" is the paper's and `cvpr18`'s, "window_sum_raw" `master`'s,
     unbounded. sharpness: factor on the maps whose confidence is taken; the action networks of the
-    released code have 4 in 2D and 2 in 3D.
+    released code have 4 in 2D and 2 in 3D. cell_centres: see `layers.grid`.
     pose_branch: v1 (112 features), v2 (224), or the "text"'s half of the appearance's 256.
     weighted_merge: learned weights in the aggregation of maps; merge "fully_connected" is the
     text's layer on both branches' logits instead. appearance: read after block 1's reception, as in
@@ -69,7 +71,7 @@ class MultitaskConfig:
     pose_branch: Literal["v1", "v2", "text"] = "v1"
     weighted_merge: bool = True
     action_blocks: int = 4
-    cell_centres: bool = False
+    cell_centres: Cells = False
     merge: Literal["maps", "fully_connected"] = "maps"
     appearance: Literal["reception", "stem"] = "reception"
 
@@ -224,8 +226,13 @@ class Multitask(PoseActionNetwork):
         branches = (f"{branch} {n}" for branch in ("pose", "appearance") for n in numbers)
         return (*branches, "both")
 
-    def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
-        """Everything that concerns single frames; ValueError if the size does not divide."""
+    def frames(
+        self, x: Float[Tensor, "N 3 H W"], annotated: Float[Tensor, "N J D"] | None = None
+    ) -> FrameOutput:
+        """Everything that concerns single frames; ValueError if the size does not divide.
+
+        annotated: poses that the clues are taken from, as in `forward`.
+        """
         out = FrameOutput([], [], [], (), [])
         x = self._stem(x)
         look = x if self.config.appearance == "stem" else None
@@ -238,8 +245,12 @@ class Multitask(PoseActionNetwork):
             out.heatmaps.append(heat)
         if self.action_head is None:
             return out
-        seen = joint_pool(spatial_softmax(out.heatmaps[-1]), cast(Tensor, look))  # Fig. 6
-        return out._replace(clues=(out.poses[-1] * out.scores[-1][..., None], seen))
+        prob, pose, score = spatial_softmax(out.heatmaps[-1]), out.poses[-1], out.scores[-1]
+        if annotated is not None:
+            cells = self.config.cell_centres
+            prob, pose, score = annotated_maps(annotated, prob, cell_centres=cells)
+        seen = joint_pool(prob, cast(Tensor, look))  # Fig. 6
+        return out._replace(clues=(pose * score[..., None], seen))
 
     def features(self, x: Float[Tensor, "N 3 H W"], block: int) -> Float[Tensor, "N C h w"]:
         """Visual features of a block, counted from 1 (the original's `export_vfeat_block`)."""

@@ -24,9 +24,11 @@ from torch import Tensor, nn
 from poseact.models.bounds import check_size
 from poseact.models.frames import FrameOutput, PoseActionNetwork
 from poseact.models.layers import (
+    Cells,
     ConvSame,
     ResidualUnit,
     SeparableConv,
+    annotated_maps,
     batch_norm,
     expected_confidence,
     expected_depth,
@@ -52,7 +54,8 @@ class SPNetConfig:
     level) of the last block that exists, None for all. entry "light" is ours, not the paper's;
     "vgg16" (with batch norm: "vgg16_bn") is a 2024 report's, of entry_channels, None as published;
     "mobilenet_fpn" is MoveNet's feature extractor of entry_width, with entry_heads its heads as the
-    first heat maps too. confidence "learnt" is a map read under the heat map.
+    first heat maps too. confidence "learnt" is a map read under the heat map. cell_centres: see
+    `layers.grid`. appearance: features of a level's first visit, or the block's own (3.3.2).
     """
 
     joints: int = 16
@@ -70,12 +73,13 @@ class SPNetConfig:
     visual_features: int = 128
     alpha: float = 1.0
     entry: Literal["published", "light", "vgg16", "vgg16_bn", "mobilenet_fpn"] = "published"
-    cell_centres: bool = False
+    cell_centres: Cells = False
     confidence: Literal["window_sum", "max", "learnt"] = "window_sum"
     exit: tuple[int, int] | None = None
     entry_channels: int | None = None
     entry_width: float = 1.0
     entry_heads: bool = False
+    appearance: Literal["first", "block"] = "first"
 
     def __post_init__(self) -> None:
         check_size(self)
@@ -200,13 +204,14 @@ class ScaleUnit(nn.Module):
 
 
 class Maps(NamedTuple):
-    """Raw maps of one prediction block: for the pose, and for the actions."""
+    """Raw maps of one prediction block, for the pose and for the actions; what they are read of."""
 
     heat: Tensor
     depth: Tensor | None
     action_heat: Tensor
     action_depth: Tensor | None
     confidence: Tensor | None
+    features: Tensor
 
 
 class PredictionBlock(nn.Module):
@@ -249,6 +254,7 @@ class PredictionBlock(nn.Module):
             heat if replica is None else replica(a) + first,
             depth if deep_replica is None else deep_replica(a),
             None if self.confidence_conv1 is None else self.confidence_conv1(a),
+            a,
         )
         if self.heatmaps_conv2 is None or self.heatmaps_fw_maps is None:
             return r + s, maps
@@ -317,8 +323,13 @@ class SPNet(PoseActionNetwork):
         least = 32 if self.config.entry == "mobilenet_fpn" else 1
         return max(self.config.image_div * 2 ** (self.config.levels - 1), least)
 
-    def frames(self, x: Float[Tensor, "N 3 H W"]) -> FrameOutput:
-        """Everything that concerns single frames; ValueError if the size does not divide."""
+    def frames(
+        self, x: Float[Tensor, "N 3 H W"], annotated: Float[Tensor, "N J D"] | None = None
+    ) -> FrameOutput:
+        """Everything that concerns single frames; ValueError if the size does not divide.
+
+        annotated: poses that the clues are taken from, as in `forward`.
+        """
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             raise ValueError(
                 f"height and width must be multiples of {self.stride}, got {tuple(x.shape[-2:])}"
@@ -330,7 +341,7 @@ class SPNet(PoseActionNetwork):
         x = stream[0]
         laterals: list[Tensor | None] = [*stream] + [None] * (cfg.levels - len(stream))
         # Appearance is read where a level is first visited, before the lateral sum: the released
-        # code does so, the text (3.3.2) speaks of the block's own features.
+        # code does so, the text (3.3.2) speaks of the block's own features, Z of Eq. 5.
         appearance: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
         clues: list[Tensor] = []
         here = 0
@@ -353,7 +364,12 @@ class SPNet(PoseActionNetwork):
                         maps.action_heat, maps.action_depth, maps.confidence
                     )
                     out.decoupled.append((pose, score, maps.action_heat))
-                clues += [pose * score[..., None], joint_pool(prob, cast(Tensor, appearance[i]))]
+                if annotated is not None:
+                    prob, pose, score = annotated_maps(
+                        annotated, prob, cell_centres=cfg.cell_centres
+                    )
+                own = maps.features if cfg.appearance == "block" else appearance[i]
+                clues += [pose * score[..., None], joint_pool(prob, cast(Tensor, own))]
         return out._replace(clues=tuple(clues))
 
     @full_precision

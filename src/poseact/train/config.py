@@ -118,7 +118,8 @@ class Stage:
     action poses that are copies of the pose maps (TPAMI 3.3.4); coupled: up to this share of the
     stage they are the pose maps themselves, and part from them then. follow: the rate begins at so
     many times the one at which the stage before ended, 0: at `lr`. blind_to: a clue the heads do
-    not get (TPAMI Table 5): the kernels that read it are zero and stay so.
+    not get (TPAMI Table 5): the kernels that read it are zero and stay so. poses: whose the heads
+    read, the network's or the data's (CVPR Table 3 "annotated poses", Table 5 "Kinect poses").
     confidence_target: what a confidence is the probability of: that the joint lies in the crop
     (the papers'), or that it is predicted within `losses.REACH`, too.
     entry_lr: factor on the rate of a pretrained stem and its heads, 0 keeps them; entry_frozen: of
@@ -154,6 +155,7 @@ class Stage:
     coupled: float = 0.0
     follow: float = 0.0
     blind_to: Literal["nothing", "pose", "appearance"] = "nothing"
+    poses: Literal["estimated", "annotated"] = "estimated"
     metric: Metric = "loss"
     early_stop: int = 0
     accumulate: int = 1

@@ -29,7 +29,7 @@ from poseact.train.cached import Cached, batches_of
 from poseact.train.checks import held_out_loss, held_out_score
 from poseact.train.config import Config, Mix, Stage, from_json, to_json
 from poseact.train.network import initial_network
-from poseact.train.objective import Clues, Objective, micro_batches, taught
+from poseact.train.objective import Clues, Objective, known_poses, micro_batches, taught
 from poseact.train.optim import (
     FALLING,
     Best,
@@ -285,13 +285,16 @@ class StageRun:
         model = whole_network(self.fabric, self.config, self.model)
         clues: list[tuple[Tensor, ...]] = []
         action: list[Tensor] = []
+        annotated = self.stage.poses == "annotated"
         for number, part in enumerate(self.batches.parts):
             loaded = self._loaded(self.cached.alone(number), 0, batches_of(part))
             for k, batch in enumerate(loaded, start=1):
-                sample = self.fabric.to_device(taught(batch[part.name], self.stage.mix[number]))
+                sample = self.fabric.to_device(batch[part.name])
+                given = known_poses([sample], model) if annotated else None
+                sample = taught(sample, self.stage.mix[number])
                 shape = sample["frames"].shape[:2]
                 with torch.inference_mode():
-                    out = model.frames(sample["frames"].flatten(0, 1))
+                    out = model.frames(sample["frames"].flatten(0, 1), given)
                 clues.append(tuple(clue.unflatten(0, shape).half() for clue in out.clues))
                 action.append(sample["action"])
                 if k % 50 == 0 and self.folder.writes:

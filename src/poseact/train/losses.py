@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from poseact.models.layers import Cells, hat_weights
+
 CONFIDENCE_EPSILON = 1e-6
 KERAS_EPSILON = 1e-7
 
@@ -96,28 +98,21 @@ def heatmap_cross_entropy(
     logits: Float[Tensor, "*b J h w"],
     uv: Float[Tensor, "*b J 2"],
     *,
-    cell_centres: bool,
+    cell_centres: Cells,
 ) -> Float[Tensor, "*b J"]:
     """Cross entropy of the spatial softmax of a heat map against a point, per joint.
 
     The target spreads 1 over the (up to) four cells around the point, bilinearly, so that its
-    expectation under the grid is the point itself; the least possible value is its entropy. The
-    grid: cell i of n stands at (i + 0.5) / n if `cell_centres`, else at i / (n - 1). A point beyond
-    the outermost cells counts as on them; NaN counts as 0: mask what is unknown or outside.
+    expectation under the grid (`layers.grid`) is the point itself; the least possible value is its
+    entropy. A point beyond the outermost cells counts as on them; NaN counts as 0: mask what is
+    unknown or outside.
     """
     logits, uv = logits.float(), _known(uv)
     h, w = logits.shape[-2:]
-    x = _hat_weights(uv[..., 0], w, cell_centres)  # *b J w
-    y = _hat_weights(uv[..., 1], h, cell_centres)  # *b J h
+    x = hat_weights(uv[..., 0], w, cell_centres=cell_centres)  # *b J w
+    y = hat_weights(uv[..., 1], h, cell_centres=cell_centres)  # *b J h
     at_target = torch.einsum("...hw,...h,...w->...", logits, y, x)
     return logits.logsumexp((-2, -1)) - at_target
-
-
-def _hat_weights(position: Tensor, n: int, cell_centres: bool) -> Tensor:
-    """Weights (..., n) of the two cells around a position 0..1: a hat as wide as two cells."""
-    cell = position * n - 0.5 if cell_centres else position * (n - 1)
-    distance = cell.clamp(0, n - 1)[..., None] - torch.arange(n, device=position.device)
-    return (1 - distance.abs()).clamp(min=0)
 
 
 def deephar_pose_loss(

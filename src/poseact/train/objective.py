@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -50,7 +51,8 @@ class Objective(nn.Module):
         mixes = [_mix_of(stage, name) for name in batch]
         samples = [taught(sample, mix) for sample, mix in zip(batch.values(), mixes)]
         frames = torch.cat([s["frames"].flatten(0, 1) for s in samples])  # N 3 H W
-        out = self.model.frames(frames.contiguous(memory_format=torch.channels_last))
+        given = known_poses(batch.values(), self.model) if stage.poses == "annotated" else None
+        out = self.model.frames(frames.contiguous(memory_format=torch.channels_last), given)
         pose, valid, inside = (
             torch.cat([s[key].flatten(0, 1) for s in samples])
             for key in ("pose", "valid", "inside")
@@ -177,6 +179,11 @@ def _mix_of(stage: Stage, name: str) -> Mix:
     """The part of that name; one the stage does not know has the defaults."""
     parts = (*stage.mix, *stage.validation)
     return next((mix for mix in parts if mix.name == name), Mix(name, "people", 1))
+
+
+def known_poses(samples: Iterable[Sample], model: Network) -> Tensor:
+    """(N, J, D) u v [d] of all frames, NaN unknown, for heads that read the data's poses."""
+    return torch.cat([s["pose"][..., : model.config.dim].flatten(0, 1) for s in samples])
 
 
 def taught(sample: Sample, mix: Mix) -> Sample:

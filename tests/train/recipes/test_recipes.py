@@ -189,6 +189,13 @@ def test_variants_differ_in_what_they_are_named_for() -> None:
         losses = {s.pose_loss for s in recipe(name).stages}
         assert losses == {"released" if name.endswith("_released") else "text"}
     assert recipe("tpami_ntu_released").stages[-1].action_weight == 0.1
+    for name, twin in (
+        ("cvpr_penn_annotated", "cvpr_penn"),
+        ("cvpr_ntu_kinect", "cvpr_ntu_frozen"),
+    ):
+        pose, *heads = recipe(name).stages
+        assert (pose, *(replace(s, poses="estimated") for s in heads)) == recipe(twin).stages
+        assert {s.poses for s in heads} == {"annotated"}
     frozen, tuned = recipe("cvpr_ntu_frozen"), recipe("cvpr_ntu")
     assert frozen.stages == tuned.stages[:-1]
 

@@ -418,6 +418,12 @@ def cvpr_penn_joint(name: str) -> Config:
     return replace(sequential, stages=(joint,))
 
 
+def on_annotated_poses(name: str, config: Config) -> Config:
+    """The same, with actions learnt from the data's poses (Table 3, first row; Table 5, Kinect)."""
+    stages = [replace(s, poses="annotated") if s.name != "pose" else s for s in config.stages]
+    return replace(config, name=name, stages=tuple(stages))
+
+
 def cvpr_ntu(name: str, *, fine_tune: bool = True) -> Config:
     """NTU, T = 20; poses from NTU 10 %, MPII 45 %, Human3.6M 45 % (5.4): 2, 11 and 11 of 24."""
     pose = (
