@@ -34,6 +34,7 @@ fuzz: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak.kills
+	$(BIN)/python -m tests.soak.live
 
 bench: $(READY)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

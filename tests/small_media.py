@@ -1,11 +1,13 @@
-"""A small picture and a small video for the tests of `media`."""
+"""A small picture, a small video and a camera for the tests of `media`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from poseact.media.pictures import Broken, Frame
 from poseact.media.video import VideoWriter
 
 
@@ -20,3 +22,20 @@ def clip(path: Path, frames: int = 10, size: tuple[int, int] = (64, 48)) -> Path
         for i in range(frames):
             video.write(np.full((size[1], size[0], 3), 20 * i, np.uint8))
     return path
+
+
+class Camera:
+    """Stands in for a `VideoReader` of a camera: so many frames, then it is broken."""
+
+    live, fps = True, 25.0
+
+    def __init__(self, frames: int, size: tuple[int, int] = (64, 48)) -> None:
+        self._frames, self.size, self.closed = frames, size, False
+
+    def __iter__(self) -> Iterator[Frame]:
+        for i in range(self._frames):
+            yield Frame(i, i / 25, np.full((*self.size[::-1], 3), i, np.uint8))
+        raise Broken("the camera gave no more")
+
+    def close(self) -> None:
+        self.closed = True

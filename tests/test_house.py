@@ -36,7 +36,7 @@ STRANGERS = ("data", "models")
 # here imports nothing.
 ORDER: dict[str, str] = {
     "core": "layouts angles types geometry camera files reading typed console",
-    "media": "pictures live video inputs",
+    "media": "pictures live video capture window inputs",
     "results": "drawing panels plot jsonl table angle_table intervals page formats __init__",
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
@@ -56,7 +56,8 @@ ORDER: dict[str, str] = {
         nobody synthetic write check tiles __init__
     """,
     "inference": """
-        window tracking smoothing detector look session procedures predictor keypoint_sources jobs
+        window tracking smoothing detector look session procedures predictor live_session
+        keypoint_sources jobs
     """,
     "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo",
     "train": """
@@ -70,8 +71,8 @@ ORDER: dict[str, str] = {
         learn/lifter learn/search learn/search_table
     """,
     "cli": """
-        terminal options unified predict lift demo models import_keras import_stem data evaluate
-        train train_actions train_lifter recipes search doctor app __init__
+        terminal options unified predict live lift demo models import_keras import_stem data
+        evaluate train train_actions train_lifter recipes search doctor app __init__
     """,
 }
 PLACE = {

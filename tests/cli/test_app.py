@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -458,3 +459,20 @@ def test_data_check_and_convert(
     shard = max(packed.rglob("*.bin"), key=lambda p: p.stat().st_size)
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
     assert main(["data", "check", "packed", str(packed), "--splits", "train", "--full"]) == 1
+
+
+# ------------------------------------------------------------------------------- live
+
+
+def test_a_file_is_played_as_a_camera(
+    weights: Path, clip: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out.mkdir()
+    args = ["live", str(clip), "--weights", str(weights), "--limit", "5"]
+    assert main(args) == 2
+    assert "--as-camera" in capsys.readouterr().err
+    assert main([*args, "--as-camera", "--fps", "100", "--record", str(out / "a.mp4")]) == 0
+    assert re.search(r"\d frames, .* dropped, latency \d+ ms", capsys.readouterr().out)
+    assert files(out) == {"a.mp4", "a.jsonl"}
+    assert main([*args, "--as-camera", "--record", str(out / "a.avi")]) == 2
+    assert ".mp4" in capsys.readouterr().err

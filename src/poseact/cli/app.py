@@ -27,6 +27,7 @@ from poseact.cli.evaluate import Evaluate
 from poseact.cli.import_keras import ImportKeras
 from poseact.cli.import_stem import ImportStem
 from poseact.cli.lift import Lift
+from poseact.cli.live import Live
 from poseact.cli.models import Models
 from poseact.cli.predict import Predict
 from poseact.cli.recipes import Recipes
@@ -39,6 +40,7 @@ from poseact.core.console import EXPECTED
 
 Command = (
     Annotated[Predict, subcommand("predict")]
+    | Annotated[Live, subcommand("live")]
     | Annotated[Lift, subcommand("lift")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Models, subcommand("models")]

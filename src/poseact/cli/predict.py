@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from poseact.cli.options import Box, Device, Exit, Out
+from poseact.cli.options import Box, Device, Exit, Out, people_count
 from poseact.cli.terminal import Terminal, progress
 from poseact.cli.unified import UnifiedOptions
 
@@ -78,7 +78,7 @@ class Predict:
         unified = self.unified.wanted(
             self.model, len(jobs), box=self.box is not None, rtmlib=rtmlib
         )
-        people = _people(self.people)
+        people = people_count(self.people)
 
         def network() -> Predictor:
             return Predictor(
@@ -127,14 +127,6 @@ class Predict:
                 )
 
             return run_jobs(jobs, work, console=Terminal())
-
-
-def _people(text: str) -> Literal["all", "one"] | int:
-    if text == "all" or text == "one":
-        return text
-    if text.isdecimal() and int(text):
-        return int(text)
-    raise ValueError(f"--people is all, one or a number, 1 or more, got {text}")
 
 
 def _detector(name: Literal["people", "rtmlib", "none"], device: str | None) -> Any:

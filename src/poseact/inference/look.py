@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from poseact.core.camera import DEPTH_RANGE_MM, FOCAL
 from poseact.core.geometry import crop_matrix, square, transform, warp
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Person
-from poseact.models.weights import Card, Network
+from poseact.models.frames import FrameOutput
+from poseact.models.weights import Card
 
 MOST_CROPS = 64
 """Of more, a batch is run in parts."""
@@ -101,6 +103,13 @@ class Look:
     clues: tuple[Tensor, ...]
 
 
+class FrameNetwork(Protocol):
+    """A network that sees crops (N, 3, H, W) first and then what it said of clips of them."""
+
+    def frames(self, x: Tensor, /) -> FrameOutput: ...
+    def actions(self, clues: tuple[Tensor, ...], /) -> list[tuple[Tensor, ...]]: ...
+
+
 class CropNetwork:
     """A network that sees crops, and what is needed to ask it about boxes in frames.
 
@@ -110,14 +119,15 @@ class CropNetwork:
 
     def __init__(
         self,
-        model: Network,
+        model: FrameNetwork,
         card: Card,
         *,
         device: torch.device,
         flip: bool = False,
         focal_px: float | None = None,
     ) -> None:
-        self.model, self.card, self.device = model, card, device
+        self.model: FrameNetwork = model
+        self.card, self.device = card, device
         self.layout = layout_named(card.layout)
         self._flip, self._focal_px = flip, focal_px
 

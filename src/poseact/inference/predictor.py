@@ -135,12 +135,17 @@ class Predictor:
         for frame in newest(source) if live else source:
             yield frame, session.push(frame.rgb, frame.time_s, index=frame.index)
 
-    def session(self, *, box: np.ndarray | None = None) -> Session:
-        """For one video, given frame by frame; box: (4,) px, of the one person to follow."""
+    def session(
+        self, *, box: np.ndarray | None = None, network: CropNetwork | None = None
+    ) -> Session:
+        """For one video, given frame by frame; box: (4,) px, of the one person to follow.
+
+        network: in place of the predictor's own.
+        """
         following = Following(
             self._detector, self._people, self.smooth, self.labels, self._action_set
         )
-        return Session(self.network, following, box=box)
+        return Session(network or self.network, following, box=box)
 
     def _everyone(self, pictures: Sequence[np.ndarray], detector: Detects) -> list[list[Look]]:
         """Believed poses in pictures, the largest first, each looked at twice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import deque
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,41 +67,65 @@ def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Frame]:
         yield Frame(index, time_s, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
-def newest(frames: Iterable[Frame]) -> Iterator[Frame]:
+class Newest:
     """From a live source always the newest frame; those that came while we were busy are dropped.
 
-    A dropped frame leaves a gap in `Frame.index`. An error of the source is raised here.
-    """
-    inbox: deque[Frame] = deque(maxlen=1)
-    ready, stop, errors = threading.Condition(), threading.Event(), deque[Exception]()
+    A dropped frame leaves a gap in `Frame.index`. An error of the source is raised here. One frame
+    waits at most, whatever the source does. dropped: so many. arrived_s: when the frame that was
+    given last came, by `time.monotonic`.
 
-    def pump() -> None:
+    >>> with Newest(camera) as frames:                   # doctest: +SKIP
+    ...     for frame in frames:
+    ...         print(frame.index, frames.dropped)
+    """
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self.dropped, self.arrived_s = 0, 0.0
+        self._waiting: tuple[Frame, float] | None = None
+        self._ready, self._over = threading.Condition(), False
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._pump, args=(frames,), daemon=True)
+        self._thread.start()
+
+    def _pump(self, frames: Iterable[Frame]) -> None:
         try:
             for frame in frames:
-                with ready:
-                    inbox.append(frame)
-                    ready.notify()
-                if stop.is_set():
-                    return
+                with self._ready:
+                    if self._over:
+                        return
+                    self.dropped += self._waiting is not None
+                    self._waiting = frame, time.monotonic()
+                    self._ready.notify()
         except Exception as error:
-            errors.append(error)
+            self._error = error
         finally:
-            with ready:
-                stop.set()
-                ready.notify()
+            with self._ready:
+                self._over = True
+                self._ready.notify()
 
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
-    try:
-        while True:
-            with ready:
-                ready.wait_for(lambda: inbox or stop.is_set())
-                if not inbox:
-                    break
-                frame = inbox.popleft()
-            yield frame
-        if errors:
-            raise errors[0]
-    finally:
-        stop.set()
-        thread.join(timeout=5)
+    def __iter__(self) -> Newest:
+        return self
+
+    def __next__(self) -> Frame:
+        with self._ready:
+            self._ready.wait_for(lambda: self._waiting is not None or self._over)
+            if self._waiting is not None:
+                (frame, self.arrived_s), self._waiting = self._waiting, None
+                return frame
+        if self._error is not None:
+            raise self._error
+        raise StopIteration
+
+    def __enter__(self) -> Newest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._ready:
+            self._over = True
+        self._thread.join(timeout=5)
+
+
+def newest(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames of `Newest`, which ends when this iterator is left."""
+    with Newest(frames) as inbox:
+        yield from inbox
