@@ -68,7 +68,7 @@ ORDER: dict[str, str] = {
     """,
     "skeletons": """
         keypoints spmf spmf_tiles gaps lift classifier classifier_file pipeline cells
-        learn/lifter learn/search learn/search_table
+        learn/lifter learn/search learn/search_table learn/sbu_pictures
     """,
     "cli": """
         terminal options unified predict live lift demo models import_keras import_stem data

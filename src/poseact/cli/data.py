@@ -1,4 +1,4 @@
-"""`poseact data ...`: show samples of data sets, check them, pack them, write some."""
+"""`poseact data ...`: show samples of data sets, check them, pack them, lift them, write some."""
 
 from __future__ import annotations
 
@@ -129,6 +129,42 @@ class Convert:
 
 
 @dataclass(frozen=True)
+class LiftPictures:
+    """Skeletons from the pictures of a set of skeletons: detector and lifter for the Kinect."""
+
+    kind: Annotated[Positional[Literal["sbu"]], arg(metavar="KIND")]
+    """sbu, as downloaded."""
+    root: Annotated[Positional[Path], arg(metavar="ROOT")]
+    """Its folder."""
+    out: Out
+    """Folder of the lifted set, in the form of the original; the same command goes on where it was
+    stopped."""
+    weights: str = "spnet-s"
+    """Who finds 2D joints: a shipped model or a weights file."""
+    lifter: str = "lifter"
+    """The shipped lifter, or the weights file of another."""
+    device: str | None = None
+    """Where the network runs."""
+
+    def run(self) -> int:
+        from poseact.data.sets import sbu
+        from poseact.inference.predictor import Predictor
+        from poseact.models.weights import load_lifter
+        from poseact.skeletons.learn.sbu_pictures import lift_sbu
+
+        count = len(sbu.load(self.root, "all")) // 2
+        poses = Predictor(self.weights, device=self.device, people=2, action_set=None)
+        with Terminal().bar("lifting", count, unit="sequences") as advance:
+            done = lift_sbu(
+                self.root, self.out, poses, load_lifter(self.lifter).model, progress=advance
+            )
+        for source in done.left_out:
+            print(f"{source} is left out: two people were not found in it")
+        print(f"{done.written + done.there} sequences: {self.out}")
+        return 0
+
+
+@dataclass(frozen=True)
 class Write:
     """Write rendered people in the folder form of a data set, to try a pipeline before its data."""
 
@@ -190,12 +226,13 @@ class Write:
 
 @dataclass(frozen=True)
 class Data:
-    """Show samples of data sets, check them, pack them, write some."""
+    """Show samples of data sets, check them, pack them, lift them, write some."""
 
     what: (
         Annotated[Show, subcommand("show")]
         | Annotated[Check, subcommand("check")]
         | Annotated[Convert, subcommand("convert")]
+        | Annotated[LiftPictures, subcommand("lift")]
         | Annotated[Write, subcommand("write")]
     )
 

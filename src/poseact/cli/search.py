@@ -30,6 +30,8 @@ class Search:
     """AS1, AS2 or AS3 of MSR Action3D."""
     fold: Annotated[int, arg(metavar="N")] = 1
     """The fold that is tested, 1 to 5, of SBU."""
+    folds: Literal["official", "random"] = "official"
+    """SBU's folds: those of the field, or random ones, as Pham et al. 2019 have them."""
     fps: Annotated[float, arg(metavar="HZ")] = 15.0
     """Of the recordings (UTD-MHAD has 30): how fast the classifier that is left reads video."""
     directed: Annotated[tuple[int, ...], arg(metavar="CLASS")] = ()
@@ -38,6 +40,13 @@ class Search:
     preset: Literal["small", "tall", "paper"] = "small"
     """small: some CPU minutes; tall: every pair of joints keeps its row of the picture, and final
     trainings take four times the steps; paper: size and length of Pham et al. 2019, CPU days."""
+    candidates: Literal["sgd", "adam"] = "sgd"
+    """How networks are trained from scratch: SGD as in the released code of ENAS, or Adam at
+    3.5e-4, as Pham et al. 2019 write."""
+    controller_lr: Annotated[float | None, arg(metavar="RATE")] = None
+    """The controller's; without, 3.5e-3 of the released code (its paper has 3.5e-4)."""
+    parameters: Annotated[int | None, arg(metavar="N")] = None
+    """About so many in the final network; without, the preset's (paper: 2.3 M, on SBU 3 M)."""
     validation: Annotated[tuple[str, ...], arg(metavar="SUBJECT")] = ("7", "9")
     """Training subjects who give rewards and choose; of SBU pairs (s01-s02) or "fold 2"."""
     random: Annotated[int, arg(metavar="N")] = 0
@@ -58,7 +67,7 @@ class Search:
     """Go on from the folder's checkpoint."""
 
     def run(self) -> int:
-        from poseact.skeletons.learn.search import SearchConfig, search, small, tall
+        from poseact.skeletons.learn.search import by_adam, paper, search, small, tall
         from poseact.skeletons.learn.search_table import PAPER_COPIES, compare
 
         if min(self.seeds, self.control_seeds or 1) < 1 or self.random < 0:
@@ -66,12 +75,16 @@ class Search:
                 "--seeds and --control-seeds are 1 or more and --random 0 or more, "
                 f"got {self.seeds}, {self.control_seeds} and {self.random}"
             )
-        start = {"small": small, "tall": tall, "paper": SearchConfig}[self.preset]
+        start = {"small": small, "tall": tall, "paper": paper}[self.preset]
         config = start(self.data, str(self.root), self.subset, seed=self.seed)
         augment = replace(config.pictures.augment, directed=self.directed)
         config = replace(
             config,
             fold=self.fold,
+            folds=self.folds,
+            final=by_adam(config.final) if self.candidates == "adam" else config.final,
+            controller_lr=self.controller_lr or config.controller_lr,
+            parameters=self.parameters or config.parameters,
             fps=self.fps,
             validation=self.validation,
             pictures=replace(config.pictures, augment=augment),

@@ -253,8 +253,8 @@ def _column(pose: np.ndarray, have: Sequence[str], name: str, derive: bool) -> n
 
 # Index tables of the original project, verbatim: target joint i is read from source joint table[i].
 # Cautions. In the 32-joint Human3.6M skeleton index 12 is the middle of the spine, so PA17 "thorax"
-# read from there is not the thorax of MPII. The NTU tables exchange left and right of every limb
-# (colour frames of the Kinect are often mirrored): check on real frames before using them.
+# read from there is not the thorax of MPII. The NTU tables exchange left and right of every limb,
+# as NTU's colour pictures are mirror images: names are as seen there (`data.sets.ntu.load`, sides).
 _PA_LIMBS_H36M = (25, 17, 26, 18, 27, 19)
 DEEPHAR_INDEX: dict[str, tuple[int, ...]] = {
     "pa16_from_mpii": (6, 7, 8, 9, 12, 13, 11, 14, 10, 15, 2, 3, 1, 4, 0, 5),

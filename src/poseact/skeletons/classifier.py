@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from poseact.skeletons.spmf import (
 )
 
 Split = Literal["train", "test"]
+Folds = Literal["official", "random"]
 
 _NOBODY = "person 1-person 2"  # what the reader of a file without names makes of a pair
 
@@ -78,14 +79,22 @@ def _take(source: str, group: list[Record]) -> Take:
 
 
 def open_takes(
-    kind: str, root: str | Path, split: Split, *, subset: str = "all", fold: int = 1
+    kind: str,
+    root: str | Path,
+    split: Split,
+    *,
+    subset: str = "all",
+    fold: int = 1,
+    folds: Folds = "official",
 ) -> list[Take]:
     """The takes of a split of a skeleton data set (`data.READERS`), e.g. "msr3d".
 
     A file of MSR Action3D as .npz is read by "skeletons", whichever of the two is named. fold: the
-    one that is tested, where the data set has folds (SBU). Skeletons in two axes get z = 0, and the
-    pairs of a file that names nobody are called by their folds ("fold 2"). What the reader raises;
-    ValueError for a kind without subsets where one is asked for.
+    one that is tested, where the data set has folds (SBU). folds: the field's, or random ones
+    (Pham et al. 2019), in which the same people may learn and test. Skeletons in two axes get
+    z = 0. The pairs of random folds, or of a file that names nobody, are called by their folds
+    ("fold 2"). What the reader raises; ValueError for a kind without subsets or random folds where
+    they are asked for.
     """
     if kind == "msr3d" and Path(root).suffix == ".npz":
         kind = "skeletons"
@@ -94,12 +103,15 @@ def open_takes(
     load, options = data.READERS[kind].load, data.OPTIONS.get(kind, ())
     if "subset" not in options and subset != "all":
         raise ValueError(f"{kind} has no subsets, got {subset!r}")
-    asked = {"subset": subset} if "subset" in options else {}
-    found = takes(load(root, split, **asked, **({"fold": fold} if "fold" in options else {})))
-    if any(take.subject == _NOBODY for take in found):
-        of = {
-            r.source: k for k in range(1, skeletons.FOLDS + 1) for r in load(root, "test", fold=k)
-        }
+    if "protocol" not in options and folds == "random":
+        raise ValueError(f"{kind} has no random folds; sbu has")
+    asked: dict[str, Any] = {"subset": subset} if "subset" in options else {}
+    drawn = {"protocol": "random"} if folds == "random" else {}
+    one = {"fold": fold} if "fold" in options else {}
+    found = takes(load(root, split, **asked, **one, **drawn))
+    if drawn or any(take.subject == _NOBODY for take in found):
+        every = range(1, skeletons.FOLDS + 1)
+        of = {r.source: k for k in every for r in load(root, "test", fold=k, **drawn)}
         found = [dataclasses.replace(t, subject=f"fold {of[t.source]}") for t in found]
     return [dataclasses.replace(t, poses=_with_depth(t.poses)) for t in found]
 
@@ -264,8 +276,9 @@ def as_input(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Training:
-    """SGD with Nesterov's momentum, the rate on half a cosine wave from lr to lr_min, after rising
-    evenly over the first `warmup` epochs. smoothing: share of the target spread over all classes.
+    """SGD with Nesterov's momentum, or Adam; the rate on half a cosine wave from lr to lr_min,
+    after rising evenly over the first `warmup` epochs. smoothing: share of the target spread over
+    all classes.
     """
 
     epochs: int = 200
@@ -276,6 +289,7 @@ class Training:
     weight_decay: float = 4e-4
     warmup: int = 0
     smoothing: float = 0.0
+    optimizer: Literal["sgd", "adam"] = "sgd"
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch) < 1:
@@ -314,7 +328,7 @@ def train(
     """
     with seeded(seed) as rng:
         model = channels_last(build())
-        optimizer = sgd(model, training)
+        optimizer = optimizer_of(model, training)
         for epoch in range(training.epochs):
             model.train()
             set_rate(optimizer, training.rate(epoch))
@@ -327,7 +341,11 @@ def train(
     return model.eval()
 
 
-def sgd(model: nn.Module, training: Training) -> torch.optim.SGD:
+def optimizer_of(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    if training.optimizer == "adam":
+        return torch.optim.Adam(
+            model.parameters(), lr=training.lr, weight_decay=training.weight_decay
+        )
     return torch.optim.SGD(
         model.parameters(),
         lr=training.lr,

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import SHARED
 from poseact.cli.app import main
+from poseact.core.layouts import DEEPHAR_INDEX, NTU25, PA16, PA20
 from poseact.models.bounds import check_size
 from poseact.models.multitask import MultitaskConfig
 from poseact.models.original import zoo
@@ -164,6 +165,16 @@ def test_class_names() -> None:
     assert (len(zoo.PENN), len(set(zoo.PENN)), len(set(zoo.NTU60))) == (15, 15, 60)
     assert zoo.labels((60, 2)) == (zoo.NTU60, ("action 1", "action 2"))
     assert zoo.NTU60[42] == "fall down"  # A43
+
+
+def test_files_of_ntu_say_where_left_is() -> None:
+    """In the tables a joint's side is the other one of the Kinect's name for it."""
+    for entry in zoo.PUBLISHED:
+        assert ("as seen in the picture" in entry.note) == ("NTU" in entry.trained_on)
+    for name, layout in (("pa16_from_ntu", PA16), ("pa20_from_ntu", PA20)):
+        for j, source in enumerate(DEEPHAR_INDEX[name]):
+            twin = {"l": "r", "r": "l", "m": "m"}[NTU25.side(source)]
+            assert layout.side(j) == twin
 
 
 def test_models_lists_the_published_files(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -486,6 +487,16 @@ def test_what_is_written_can_be_used(
     same(model, net)
     assert card.frames == 4 and card.labels[0] == zoo.PENN
     assert card.provenance["file"] == "net.h5" and len(card.provenance["md5"]) == 32
+
+
+def test_what_is_known_of_a_published_network_is_on_the_card(
+    net: SPNet, file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(zoo.PUBLISHED[-1], config=net.config)
+    monkeypatch.setattr(zoo, "PUBLISHED", (known,))
+    path = write(tmp_path / "net.h5", file)
+    card = import_file(path, config=say(tmp_path / "config.json")).card
+    assert zoo.SIDES in card.provenance["note"] and "by its shapes" in card.provenance["network"]
 
 
 def test_joints_without_a_layout(

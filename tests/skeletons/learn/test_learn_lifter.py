@@ -11,9 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from lifter_people import NOTHING, random_pairs, write_mocap
+from lifter_people import NOTHING, people, random_pairs, write_mocap
 from poseact.cli.app import main
+from poseact.core.camera import project
+from poseact.core.geometry import box_around
 from poseact.core.layouts import H36M17
+from poseact.core.types import Camera, Record
+from poseact.data.write import write_h36m
 from poseact.models import weights
 from poseact.models.lifter import (
     Lifter,
@@ -222,6 +226,24 @@ def test_recipe_is_the_papers() -> None:
     assert pham.model == LifterConfig(normalisation="martinez")
     with pytest.raises(ValueError, match="epochs"):
         dataclasses.replace(pham, epochs=0)
+
+
+def test_one_frame_in_64_is_scored_or_all(tmp_path: Path) -> None:
+    picture = np.zeros((32, 32, 3), np.uint8)
+    xyz = people(130) * [1, -1, 1] + [0.0, 0.0, 4000.0]
+    zero = np.zeros(3)
+    camera = Camera(
+        R=np.eye(3), t=zero, f=np.full(2, 30.0), c=np.full(2, 16.0), k=zero, p=np.zeros(2)
+    )
+    xy = project(camera, xyz)[0]
+    box = box_around(xy)
+    record = Record(lambda _: picture, xy, H36M17, xyz=xyz, box=box, camera=camera, action=0)
+    write_h36m({"train": [record], "test": [record]}, tmp_path / "h36m", labels=["Walking"])
+    pham = RECIPES["pham"]
+    for recipe, frames in ((pham, 3), (dataclasses.replace(pham, test_step=1), 130)):
+        exact, found = held_out(recipe, tmp_path / "h36m")
+        assert len(exact) == len(found) == frames
+        assert recipe.note() == pham.note()  # the training is the same
 
 
 def test_overfits_one_batch() -> None:

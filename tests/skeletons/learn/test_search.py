@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,15 @@ from torch import nn
 
 from poseact.cli.app import main
 from poseact.core.layouts import MSR20
-from poseact.models.enas import OPERATIONS, Genotype, genotype_from_arc, read_genotype
+from poseact.models.enas import (
+    OPERATIONS,
+    PUBLISHED,
+    ENASNet,
+    Genotype,
+    genotype_from_arc,
+    parameters,
+    read_genotype,
+)
 from poseact.models.enas_controller import Controller, ControllerConfig
 from poseact.models.temporal import TemporalCNN
 from poseact.skeletons import classifier
@@ -32,7 +41,15 @@ from poseact.skeletons.classifier import (
     view_accuracy,
 )
 from poseact.skeletons.classifier_file import load_classifier
-from poseact.skeletons.learn.search import Search, SearchConfig, reinforce, search, small
+from poseact.skeletons.learn.search import (
+    Search,
+    SearchConfig,
+    by_adam,
+    paper,
+    reinforce,
+    search,
+    small,
+)
 from poseact.skeletons.learn.search_table import (
     Row,
     Table,
@@ -248,18 +265,41 @@ def test_the_command_searches_and_tests(
         "poseact.skeletons.learn.search.small", lambda *where, seed: tiny(seed=seed)
     )
     command = ["search", "--root", "nowhere", "--data", "skeletons", "-o", str(tmp_path / "run")]
-    command += ["--fold", "2", "--fps", "30", "--directed", "0", "1"]
+    command += ["--fold", "2", "--fps", "30", "--directed", "0", "1", "--candidates", "adam"]
+    command += ["--controller-lr", "3.5e-4", "--parameters", "1200"]
     assert main(command) == 0
     said = capsys.readouterr().out
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["fold"], config["fps"]) == (2, 30)
     assert config["pictures"]["augment"]["directed"] == [0, 1]
+    final = config["final"]
+    assert (final["optimizer"], final["lr"], final["lr_min"]) == ("adam", 3.5e-4, 3.5e-4)
+    assert (config["controller_lr"], config["parameters"]) == (3.5e-4, 1200)
+    assert "optimizer" not in config["shared"] and "folds" not in config
     assert "| searched |" in said and (tmp_path / "run" / "table.json").is_file()
     assert main(command) == 2 and "resume it" in capsys.readouterr().err
     assert main([*command, "--resume", "--random", "1"]) == 0
     again = capsys.readouterr().out
     assert "| random 1 |" in again and "searched, seed" not in again  # kept, not trained anew
     assert main([*command, "--resume", "--validation", "2"]) == 2
+
+
+def test_the_papers_sizes_and_its_candidates() -> None:
+    """About 2.3 M parameters on MSR Action3D and 3 M on SBU; Adam at 3.5e-4 (4.2, 4.4)."""
+    for data, millions in (("msr3d", 2.3), ("sbu", 3.0)):
+        config = paper(data, "nowhere")
+        final = config.final_config(PUBLISHED, 8)
+        assert parameters(ENASNet(PUBLISHED, final)) == pytest.approx(millions * 1e6, rel=0.06)
+        assert config.shared.epochs == 200 and config.shared.optimizer == "sgd"
+    config = replace(tiny(), final=by_adam(Training(epochs=2, batch=8)))
+    net = nn.Linear(3, 2)
+    adam = classifier.optimizer_of(net, config.final)
+    assert isinstance(adam, torch.optim.Adam) and adam.param_groups[0]["lr"] == 3.5e-4
+    assert {config.final.rate(epoch) for epoch in range(2)} == {3.5e-4}
+    sgd = classifier.optimizer_of(net, config.shared)
+    assert isinstance(sgd, torch.optim.SGD) and sgd.param_groups[0]["nesterov"]
+    note = config.note()
+    assert note["final"]["optimizer"] == "adam" and "optimizer" not in note["shared"]
 
 
 def test_another_search_does_not_go_on_in_the_folder(reads: list[str], tmp_path: Path) -> None:

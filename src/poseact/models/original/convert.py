@@ -282,6 +282,8 @@ def _card(path: Path, blueprint: Blueprint, layout: str) -> Card:
         story["origin"] = "a Keras file of github.com/dluvizon/deephar's code"
     if known and not sure:
         story["network"] = f"that of {known.file}, by its shapes"
+    if known and known.note:
+        story["note"] = known.note
     if cfg.actions:
         story["labels"] = "after the number of classes: 15 Penn Action, 60 NTU RGB+D, else numbered"
     if cfg.actions and not sure:

@@ -65,6 +65,14 @@ LICENCE = (
     "Human3.6M and NTU RGB+D allow research, not trade: ask their owners before any other use"
 )
 
+SIDES = (
+    "left and right are as seen in the picture: the original's NTU tables exchange the Kinect's "
+    "names, and so undo that its pictures are mirror images; MPII and Human3.6M, learned beside it, "
+    "need no exchange (by the tables; the file itself was not at hand)"
+)
+"""X of the Kinect grows to the sensor's left, columns of NTU's pictures grow with X (the first
+joint of sample S001C001P001R001A001: x = 0.22 m, column 1036 of 1920): they are mirror images."""
+
 PUBLISHED: tuple[Published, ...] = (
     Published(
         "weights_PE_MPII_cvpr18_19-09-2017.h5",
@@ -101,7 +109,7 @@ PUBLISHED: tuple[Published, ...] = (
         "NTU RGB+D, Human3.6M and MPII, 3D pose and 60 actions",
         frames=20,
         fps=15.0,
-        note="left and right of the limbs may be exchanged, as in the original's NTU tables",
+        note=SIDES,
     ),
     Published(
         "weights_mpii+penn_ar_028.hdf5",
@@ -124,7 +132,8 @@ PUBLISHED: tuple[Published, ...] = (
         frames=8,
         fps=3.75,
         margin=1.5,
-        note="may hold decoupled poses (its folder is called replica); both kinds are recognised",
+        note="may hold decoupled poses (its folder is called replica); both kinds are recognised; "
+        + SIDES,
     ),
 )
 

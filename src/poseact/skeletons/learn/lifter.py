@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -51,7 +51,6 @@ from poseact.train.run_folder import Log, RunFolder
 StreamName = Literal["gt", "det"]
 STREAMS: tuple[StreamName, ...] = ("gt", "det")
 _EVERY = 10  # of the frames of held-out motion capture, which is at 30 a second
-_H36M_TEST_STEP = 64  # as the papers score
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ class Recipe:
 
     data: "mocap", poses of the motion capture, `views` of them an epoch by random cameras on
     stretched bodies; or "h36m" (see `data.h36m`), one frame in `step`. detections: those of
-    `data.h36m.load`; None simulates a `detector`. flip: mirror half of the poses.
+    `data.h36m.load`; None simulates a `detector`. flip: mirror half of the poses. test_step: one
+    Human3.6M frame in so many is scored, as the papers do; 1: all.
     """
 
     name: str
@@ -76,11 +76,18 @@ class Recipe:
     halve_every: int = 50
     flip: bool = False
     seed: int = 0
+    test_step: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("views", "step", "epochs", "batch", "halve_every"):
+        for name in ("views", "step", "epochs", "batch", "halve_every", "test_step"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is 1 or more, got {getattr(self, name)}")
+
+    def note(self) -> dict[str, Any]:
+        """For config.json: all that training depends on."""
+        note = dataclasses.asdict(self)
+        del note["test_step"]
+        return note
 
     def card(self) -> weights.Card:
         return weights.Card(
@@ -149,9 +156,9 @@ def held_out(recipe: Recipe, root: Path, split: Split = "test") -> tuple[Pairs, 
     Motion capture is seen by cameras that are the same whatever the recipe's seed.
     """
     if recipe.data == "h36m":
-        exact = _h36m(root, split, _H36M_TEST_STEP, None)
+        exact = _h36m(root, split, recipe.test_step, None)
         if recipe.detections:
-            return exact, _h36m(root, split, _H36M_TEST_STEP, recipe.detections)
+            return exact, _h36m(root, split, recipe.test_step, recipe.detections)
     else:
         world = mocap_poses(root, split, step=_EVERY)
         exact = random_views(world, np.random.default_rng(1)).see(world)
@@ -170,7 +177,7 @@ def fit(
     or if it holds another one; what the readers of `root` raise.
     """
     folder = RunFolder(out, console=console)
-    folder.claim(json.dumps(dataclasses.asdict(recipe), indent=1), resume=resume)
+    folder.claim(json.dumps(recipe.note(), indent=1), resume=resume)
     source = Source(recipe, root)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

@@ -35,6 +35,7 @@ from poseact.models.layers import channels_last
 from poseact.skeletons.cells import draw_cells
 from poseact.skeletons.classifier import (
     Bank,
+    Folds,
     Pictures,
     Split,
     Take,
@@ -47,9 +48,9 @@ from poseact.skeletons.classifier import (
     flat,
     hold_out,
     open_takes,
+    optimizer_of,
     seeded,
     set_rate,
-    sgd,
     train,
 )
 from poseact.skeletons.spmf import Augment, SPMFConfig, dataset_bones
@@ -63,10 +64,11 @@ class SearchConfig:
     """A whole search. The defaults are those of the released script of ENAS, with the 200 epochs
     and the size of Pham et al. 2019; `small` is for a few CPU minutes.
 
-    data, root, subset, fold: what `recognition.open_takes` reads. validation: the training subjects
-    who give rewards and choose. same_bones: skeletons in space get the mean bones of those that are
-    learned from (flat ones keep theirs, which are foreshortened). copies: augmented versions of
-    each training picture. fps: of the recordings, for the windows of the classifier that is left.
+    data, root, subset, fold, folds: what `classifier.open_takes` reads. validation: the training
+    subjects who give rewards and choose. same_bones: skeletons in space get the mean bones of those
+    that are learned from (flat ones keep theirs, which are foreshortened). copies: augmented
+    versions of each training picture. fps: of the recordings, for the windows of the classifier
+    that is left.
 
     Shared weights: blocks, channels and rows as in `ENASConfig`; with `whole_columns` the rows are
     all that the pictures have (`fitted`). The rate of `shared` falls as a cosine in rounds of
@@ -111,6 +113,7 @@ class SearchConfig:
     final: Training = Training()
     parameters: int = 2_300_000
     seed: int = 0
+    folds: Folds = "official"
 
     def __post_init__(self) -> None:
         for name in (
@@ -125,7 +128,19 @@ class SearchConfig:
                 raise ValueError(f"{name} is 1 or more, got {getattr(self, name)}")
 
     def open(self, split: Split) -> list[Take]:
-        return open_takes(self.data, self.root, split, subset=self.subset, fold=self.fold)
+        return open_takes(
+            self.data, self.root, split, subset=self.subset, fold=self.fold, folds=self.folds
+        )
+
+    def note(self) -> dict[str, Any]:
+        """For files; what came later is left out at its default, so that older runs go on."""
+        note = dataclasses.asdict(self)
+        parts = [(note, "folds", "official")]
+        parts += [(note[name], "optimizer", "sgd") for name in ("shared", "final")]
+        for part, name, default in parts:
+            if part[name] == default:
+                del part[name]
+        return note
 
     def fitted(self, learned: Sequence[Take]) -> SearchConfig:
         """The same for networks that learn from these takes: their bones, the rows they fill."""
@@ -209,6 +224,17 @@ def tall(data: str, root: str, subset: str = "all", *, seed: int = 0) -> SearchC
     )
 
 
+def paper(data: str, root: str, subset: str = "all", *, seed: int = 0) -> SearchConfig:
+    """As Pham et al. 2019 describe it, with about 2.3 M parameters on MSR Action3D, 3 M on SBU."""
+    size = 3_000_000 if data == "sbu" else 2_300_000
+    return SearchConfig(data, root, subset, parameters=size, seed=seed)
+
+
+def by_adam(training: Training) -> Training:
+    """The same by Adam at 3.5e-4 all along, as Pham et al. 2019 write of candidates."""
+    return replace(training, optimizer="adam", lr=3.5e-4, lr_min=3.5e-4)
+
+
 # -------------------------------------------------------------------------------------- the search
 
 
@@ -236,7 +262,7 @@ def search(
     if the folder holds another run, or one and `resume` is off; what `open_takes` raises.
     """
     folder = RunFolder(Path(out), console=console)
-    folder.claim(json.dumps(dataclasses.asdict(config), indent=1), resume=resume)
+    folder.claim(json.dumps(config.note(), indent=1), resume=resume)
     training = config.open("train")
     classes = class_count(training)
     learned, held = hold_out(training, config.validation)
@@ -283,7 +309,7 @@ class Search:
         with seeded(config.seed):
             self.net = channels_last(config.shared_net(classes))
             self.controller = Controller(config.controller)
-        self.net_optimizer = sgd(self.net, config.shared)
+        self.net_optimizer = optimizer_of(self.net, config.shared)
         self.optimizer = torch.optim.Adam(
             self.controller.parameters(), config.controller_lr, betas=(0.0, 0.999), eps=1e-3
         )

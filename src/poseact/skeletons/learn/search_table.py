@@ -181,7 +181,7 @@ def compare(
     shared = shared_ratings(
         config, folder, training, classes, [e.genotype for e in entries if e.genotype]
     )
-    tested = _Tested(folder / "tested.json", {"config": dataclasses.asdict(config)}, training)
+    tested = _Tested(folder / "tested.json", {"config": config.note()}, training)
     rows = []
     for entry in entries:
         count = seeds if entry.name == SEARCHED else control_seeds or seeds
