@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped weights spnet-s: about an hour on 2 cores. Recipes `spnet_s` (poses) and
+# The shipped weights spnet-s: some hours on 2 cores. Recipes `spnet_s`, `spnet_s_longer` (poses) and
 # `spnet_s_actions` (heads). Needs POSEACT_SHARED: its folder `data` holds what the card names
 # (docs/reference/models/spnet-s.md). Stop it whenever you like: the same command goes on.
 set -euo pipefail
@@ -13,6 +13,9 @@ pose=runs/out/spnet_s_pose.safetensors
 poseact train spnet_s -o "$out/pose" --resume
 python -m experiments.blend_stem "$out/pose/weights.safetensors" \
   "$POSEACT_SHARED/data/pretrained/movenet_lightning.npz" "$pose" 0.4 2.0
+poseact train spnet_s_longer -o "$out/longer" --resume
+pose=runs/out/spnet_s_longer.safetensors
+cp "$out/longer/weights.safetensors" "$pose"
 [ -f runs/clip_boxes.csv ] || # where the person is in the real clips
   python -m experiments.clip_boxes "$pose" "$POSEACT_SHARED/data/clips" runs/clip_boxes.csv
 poseact train spnet_s_actions -o "$out/actions" --resume

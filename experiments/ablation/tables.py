@@ -56,8 +56,8 @@ TABLES: dict[str, Table] = {
         "What the action heads see (TPAMI Table 5)",
         (*_POSE, "action_top1"),
         (
-            ("pose", "pose_clues"),
-            ("appearance", "appearance_clues"),
+            ("pose", "pose_only"),
+            ("appearance", "appearance_only"),
             ("both", "base"),
             ("both, decoupled poses", "decoupled"),
         ),

@@ -60,7 +60,7 @@ def differing(one: str, other: str) -> set[str]:
         ("pose_no_heatmap_loss", "pose", {".stages.0.heatmap_weight"}),
         ("pose_few", "pose", {".stages.0.mix.0.clips"}),
         ("last_block", "base", {".stages.0.over_blocks", ".stages.1.over_blocks"}),
-        ("pose_clues", "base", {".stages.0.blind_to", ".stages.1.blind_to"}),
+        ("pose_only", "base", {".stages.0.ablate", ".stages.1.ablate"}),
         ("decoupled", "base", {".model.replica"}),
         ("max_confidence", "base", {".model.confidence"}),
     ],
@@ -80,8 +80,8 @@ def test_variants_that_change_more_than_a_setting() -> None:
         counts = [[m.count for m in VARIANTS[a].stages[0].mix] for a in (variant, base)]
         assert counts == [[8, 8], [16]]
     assert {key.split(".")[1] for key in differing("pose_cvpr", "pose_wide")} == {"model"}
-    assert {stage.blind_to for stage in VARIANTS["pose_clues"].stages} == {"appearance"}
-    assert {stage.blind_to for stage in VARIANTS["appearance_clues"].stages} == {"pose"}
+    assert {stage.ablate for stage in VARIANTS["pose_only"].stages} == {"appearance"}
+    assert {stage.ablate for stage in VARIANTS["appearance_only"].stages} == {"pose"}
 
 
 def test_actions_alone_see_as_many_frames_and_no_pose() -> None:
@@ -117,7 +117,7 @@ def test_runs_start_from_poses_of_their_own_seed() -> None:
         names = {folder(config): name for name, config in every.items()}
         starts = {name: names[start] for name, c in every.items() if (start := parent(c))}
         assert starts == {
-            **dict.fromkeys(["base", "pose_clues", "appearance_clues", "decoupled"], "pose"),
+            **dict.fromkeys(["base", "pose_only", "appearance_only", "decoupled"], "pose"),
             **{n: f"pose_{n}" for n in ("one_block", "last_block", "deep", "others")},
             "max_confidence": "pose_max_confidence",
         }
@@ -299,7 +299,7 @@ def test_a_table_is_mean_and_spread_over_seeds(tmp_path: Path) -> None:
         plant(tmp_path, variants(steps=1000, seed=seed)["base"], **numbers)
     plant(
         tmp_path,
-        VARIANTS["pose_clues"],
+        VARIANTS["pose_only"],
         **{"mpjpe_mm": 120.0, "pckh_0.5": 30.0, "action_top1": 9.0},
     )
     plant(tmp_path, variants(steps=999)["decoupled"], mpjpe_mm=1.0)  # another training

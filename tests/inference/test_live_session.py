@@ -54,12 +54,12 @@ def test_a_network_that_stops_at_an_exit_is_the_one_cut_there() -> None:
 def test_a_window_of_several_exits_is_answered_by_the_shallowest() -> None:
     model, x = network(), torch.rand(4, 3, 32, 32)
     exits = AnyExit(model)
-    clues = []
+    features = []
     for t, exits.now in enumerate((2, 0, 1, 2)):
-        clues.append(exits.frames(x[t : t + 1]).clues)
-    window = tuple(torch.stack(clue, 1) for clue in zip(*clues))
+        features.append(exits.frames(x[t : t + 1]).features)
+    window = tuple(torch.stack(feature, 1) for feature in zip(*features))
     cut = model.cut(*exits.exits[0])
-    alone = tuple(clue[None] for clue in cut.frames(x).clues)
+    alone = tuple(feature[None] for feature in cut.frames(x).features)
     torch.testing.assert_close(exits.actions(window)[-1][0], cut.actions(alone)[-1][0])
     assert len(exits.cost_s((32, 32), torch.device("cpu"))) == len(exits.exits)
 

@@ -128,7 +128,7 @@ def test_actions_come_at_the_rate_of_the_model(weights: Path) -> None:
     assert actions[:9] == [None] * 9  # a window is four frames
     assert actions[9] is not None and actions[-1] is actions[9]
     window = ActionWindow(predictor.model, 4)
-    answers = [window.push(predictor.network.whole(f.rgb).clues) for f in video[::3]]
+    answers = [window.push(predictor.network.whole(f.rgb).features) for f in video[::3]]
     assert answers[-1] is not None and actions[-1] is not None
     np.testing.assert_allclose(actions[-1], answers[-1], atol=1e-6)
 

@@ -33,9 +33,9 @@ def whole_clip(model: SPNet, frames: Tensor, action_set: int = 0) -> np.ndarray:
         return model(frames[None]).actions[-1][action_set].softmax(-1)[0].numpy()
 
 
-def clues(model: SPNet, frames: Tensor) -> tuple[Tensor, ...]:
+def features(model: SPNet, frames: Tensor) -> tuple[Tensor, ...]:
     with torch.inference_mode():
-        return model.frames(frames).clues
+        return model.frames(frames).features
 
 
 @pytest.mark.parametrize("action_set", [0, 1])
@@ -43,7 +43,7 @@ def test_streaming_equals_the_whole_clip_for_every_window(
     model: SPNet, video: Tensor, action_set: int
 ) -> None:
     window = ActionWindow(model, T, action_set=action_set)
-    answers = [window.push(clues(model, frame[None])) for frame in video]
+    answers = [window.push(features(model, frame[None])) for frame in video]
     seen = [answer for answer in answers if answer is not None]
     assert len(seen) == len(video) - T + 1
     for end, answer in enumerate(seen, T):
@@ -55,7 +55,7 @@ def test_streaming_equals_the_whole_clip_for_every_window(
 
 def test_a_window_that_is_not_full_has_no_answer(model: SPNet, video: Tensor) -> None:
     window = ActionWindow(model, T)
-    answers = [window.push(clues(model, frame[None])) for frame in video[:T]]
+    answers = [window.push(features(model, frame[None])) for frame in video[:T]]
     assert answers[: T - 1] == [None] * (T - 1)
     assert answers[-1] is not None
 
@@ -63,7 +63,7 @@ def test_a_window_that_is_not_full_has_no_answer(model: SPNet, video: Tensor) ->
 def test_views_of_a_frame_are_averaged(model: SPNet, video: Tensor) -> None:
     window = ActionWindow(model, T)
     pairs = zip(video[:T], video[T - 1 : 2 * T - 1])
-    both = [window.push(clues(model, torch.stack(pair))) for pair in pairs][-1]
+    both = [window.push(features(model, torch.stack(pair))) for pair in pairs][-1]
     assert both is not None
     expected = (whole_clip(model, video[:T]) + whole_clip(model, video[T - 1 : 2 * T - 1])) / 2
     np.testing.assert_allclose(both, expected, atol=1e-5)
@@ -72,15 +72,15 @@ def test_views_of_a_frame_are_averaged(model: SPNet, video: Tensor) -> None:
 def test_clear_forgets(model: SPNet, video: Tensor) -> None:
     window = ActionWindow(model, T)
     for frame in video[:T]:
-        window.push(clues(model, frame[None]))
+        window.push(features(model, frame[None]))
     window.clear()
-    assert window.push(clues(model, video[3:4])) is None
+    assert window.push(features(model, video[3:4])) is None
 
 
 def test_a_model_cut_before_its_actions_is_refused(video: Tensor) -> None:
     net = SPNet(SPNetConfig(levels=3, growth=16, image_div=4, pyramids=1, entry="light")).eval()
     with pytest.raises(ValueError, match="no action block"):
-        ActionWindow(net, 1).push(clues(net, video[:1]))
+        ActionWindow(net, 1).push(features(net, video[:1]))
 
 
 def test_a_window_needs_frames(model: SPNet) -> None:

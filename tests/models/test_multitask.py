@@ -218,7 +218,7 @@ def test_frames_and_actions_apart_equal_the_whole(volume: Multitask) -> None:
     frames = clip(batch=1)
     with torch.no_grad():
         whole = volume(frames)
-        parts = [volume.frames(frames[:, t]).clues for t in range(4)]
+        parts = [volume.frames(frames[:, t]).features for t in range(4)]
         actions = volume.actions(tuple(torch.stack(c, 1) for c in zip(*parts)))
     for a, b in zip(whole.actions, actions, strict=True):
         assert a[0] == pytest.approx(b[0], abs=1e-4)
@@ -243,8 +243,8 @@ def test_actions_read_the_last_pose_and_the_first_features(volume: Multitask) ->
     with torch.no_grad():
         out = volume.frames(x)
         seen = joint_pool(spatial_softmax(out.heatmaps[-1]), volume.features(x, 1))
-    assert torch.equal(out.clues[0], out.poses[-1] * out.scores[-1][..., None])
-    assert out.clues[1] == pytest.approx(seen, abs=1e-5)
+    assert torch.equal(out.features[0], out.poses[-1] * out.scores[-1][..., None])
+    assert out.features[1] == pytest.approx(seen, abs=1e-5)
 
 
 def test_actions_read_annotated_poses_and_the_features_under_them(volume: Multitask) -> None:
@@ -254,15 +254,15 @@ def test_actions_read_annotated_poses_and_the_features_under_them(volume: Multit
     given[0, :, 1] = torch.nan
     with torch.no_grad():
         own, out = volume(frames), volume(frames, given)
-        clues = volume.frames(frames[0], given[0]).clues
+        features = volume.frames(frames[0], given[0]).features
         features = volume.features(frames[0], 1)
     assert torch.equal(out.poses[-1], own.poses[-1])  # what the network says of the pose stays
     assert not torch.allclose(out.actions[-1][0], own.actions[-1][0])
-    assert clues[0] == pytest.approx(given[0].nan_to_num(0.0))
+    assert features[0] == pytest.approx(given[0].nan_to_num(0.0))
     like, cells = torch.zeros(4, joints, *features.shape[-2:]), volume.config.cell_centres
     maps, _, _ = annotated_maps(given[0], like, cell_centres=cells)
-    assert clues[1] == pytest.approx(joint_pool(maps, features), abs=1e-5)
-    assert not clues[1][:, 1].any()
+    assert features[1] == pytest.approx(joint_pool(maps, features), abs=1e-5)
+    assert not features[1][:, 1].any()
 
 
 def test_features_of_a_block_lead_to_its_heat_maps(plane: Multitask) -> None:
@@ -298,9 +298,9 @@ def test_the_merge_starts_as_a_sum() -> None:
     weighted = MergedActions(2, 8, 4, version="v1", weighted=True, blocks=1).eval()
     plain = MergedActions(2, 8, 4, version="v1", weighted=False, blocks=1).eval()
     plain.load_state_dict(weighted.state_dict(), strict=False)
-    clues = torch.rand(2, 4, 4, 2), torch.rand(2, 4, 4, 8)
+    features = torch.rand(2, 4, 4, 2), torch.rand(2, 4, 4, 8)
     with torch.no_grad():
-        assert weighted(*clues)[-1] == pytest.approx(plain(*clues)[-1], abs=1e-6)
+        assert weighted(*features)[-1] == pytest.approx(plain(*features)[-1], abs=1e-6)
 
 
 # ------------------------------------------------------------------- reading maps
@@ -525,7 +525,7 @@ def test_the_texts_readings_of_the_action_part() -> None:
         torch.testing.assert_close(merged, blocks[1] + blocks[3])  # it starts as the sum
         frames = model.frames(x[0])
         seen = joint_pool(spatial_softmax(frames.heatmaps[-1]), model.stem(x[0]))
-        torch.testing.assert_close(frames.clues[1], seen)
+        torch.testing.assert_close(frames.features[1], seen)
         other = Multitask(replace(text, appearance="reception")).eval()
         other.load_state_dict(model.state_dict())
-        assert not torch.allclose(other.frames(x[0]).clues[1], seen)
+        assert not torch.allclose(other.frames(x[0]).features[1], seen)

@@ -73,11 +73,11 @@ def test_a_clip_does_not_depend_on_its_neighbours(tiny: SPNet) -> None:
 
 
 def test_frames_and_actions_apart_equal_the_whole(tiny: SPNet) -> None:
-    """What streaming rests on: per-frame clues, computed one by one, give the clip's actions."""
+    """What streaming rests on: per-frame features, computed one by one, give the clip's actions."""
     frames = clip(tiny, batch=1)
     with torch.no_grad():
         whole = tiny(frames)
-        parts = [tiny.frames(frames[:, t]).clues for t in range(frames.shape[1])]
+        parts = [tiny.frames(frames[:, t]).features for t in range(frames.shape[1])]
         actions = tiny.actions(tuple(torch.stack(c, 1) for c in zip(*parts)))
     for a, b in zip(whole.actions, actions):
         assert a[0] == pytest.approx(b[0], abs=1e-4)
@@ -203,10 +203,10 @@ def test_appearance_is_the_first_visits_or_the_blocks_own(tiny: SPNet) -> None:
     with torch.no_grad():
         a, b = tiny.frames(x), other.frames(x)
     for k, features in enumerate(seen):
-        assert torch.equal(a.clues[2 * k], b.clues[2 * k])
+        assert torch.equal(a.features[2 * k], b.features[2 * k])
         expected = joint_pool(spatial_softmax(b.heatmaps[k]), features)
-        assert b.clues[2 * k + 1] == pytest.approx(expected, abs=1e-6)
-        assert not torch.allclose(a.clues[2 * k + 1], b.clues[2 * k + 1])
+        assert b.features[2 * k + 1] == pytest.approx(expected, abs=1e-6)
+        assert not torch.allclose(a.features[2 * k + 1], b.features[2 * k + 1])
 
 
 def test_actions_can_read_annotated_poses(tiny: SPNet) -> None:
@@ -214,10 +214,10 @@ def test_actions_can_read_annotated_poses(tiny: SPNet) -> None:
     given = torch.rand(1, frames.shape[1], 17, 3)
     with torch.no_grad():
         own, out = tiny(frames), tiny(frames, given)
-        clues = tiny.frames(frames[0], given[0]).clues
+        features = tiny.frames(frames[0], given[0]).features
     assert torch.equal(own.poses[-1], out.poses[-1])
     assert not torch.allclose(own.actions[-1][0], out.actions[-1][0])
-    assert clues[0] == pytest.approx(given[0]) and clues[2] == pytest.approx(given[0])
+    assert features[0] == pytest.approx(given[0]) and features[2] == pytest.approx(given[0])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from poseact.train import loop
 from poseact.train.checks import spread
 from poseact.train.config import Mix, Stage, from_json, to_json
 from poseact.train.loop import StageRun
-from poseact.train.objective import Clues, Objective
+from poseact.train.objective import Features, Objective
 from poseact.train.optim import Best
 
 __all__ = ["squares"]  # the fixture
@@ -165,12 +165,12 @@ def test_runs_of_before_are_read_and_resumed(tiny_config: SPNetConfig, tmp_path:
 def test_cached_clues_use_the_part_s_action_set(tiny_config: SPNetConfig) -> None:
     torch.manual_seed(0)
     model = SPNet(replace(tiny_config, actions=(2, 3))).eval()
-    clues = tuple(c[None].detach() for c in model.frames(torch.rand(4, 3, 64, 64)).clues)
-    logits = model.actions(clues)[-1][1]
+    features = tuple(c[None].detach() for c in model.frames(torch.rand(4, 3, 64, 64)).features)
+    logits = model.actions(features)[-1][1]
     stage = Stage(
         "s", 9, (replace(CLIPS, action_set=1),), trains="actions", cached=4, over_blocks="last"
     )
-    values = Objective(model)(Clues(clues, torch.tensor([2])), stage, 0.0)
+    values = Objective(model)(Features(features, torch.tensor([2])), stage, 0.0)
     torch.testing.assert_close(values["action"], F.cross_entropy(logits, torch.tensor([2])))
 
 

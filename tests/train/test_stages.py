@@ -399,24 +399,24 @@ def test_in_alternating_batches_a_replica_learns_from_clips_alone(tiny_config: S
     assert not bool(block.heatmaps_conv1.weight.grad.any())  # the last block feeds nothing back
 
 
-@pytest.mark.parametrize(("blind_to", "clue"), [("pose", 0), ("appearance", 1)])
+@pytest.mark.parametrize(("ablate", "feature"), [("pose", 0), ("appearance", 1)])
 def test_blind_heads_do_not_see_the_clue(
-    tiny_config: SPNetConfig, tmp_path: Path, blind_to: Any, clue: int
+    tiny_config: SPNetConfig, tmp_path: Path, ablate: Any, feature: int
 ) -> None:
-    stage = Stage("s", 3, (CLIPS,), lr=0.01, warmup=0, blind_to=blind_to)
+    stage = Stage("s", 3, (CLIPS,), lr=0.01, warmup=0, ablate=ablate)
     model = trained(small(tiny_config, stage), tmp_path / "run")
     with torch.no_grad():
-        clues = [c[None] for c in model.frames(torch.rand(4, 3, 64, 64)).clues]
-        answer = model.actions(tuple(clues))[-1][0]
-        for changed, moves in ((clue, False), (1 - clue, True)):
-            other = [c * 3 + 1 if k % 2 == changed else c for k, c in enumerate(clues)]
+        features = [c[None] for c in model.frames(torch.rand(4, 3, 64, 64)).features]
+        answer = model.actions(tuple(features))[-1][0]
+        for changed, moves in ((feature, False), (1 - feature, True)):
+            other = [c * 3 + 1 if k % 2 == changed else c for k, c in enumerate(features)]
             assert torch.equal(model.actions(tuple(other))[-1][0], answer) != moves
 
 
 def test_heads_learn_from_annotated_poses_where_the_stage_says_so(
     tiny_config: SPNetConfig, tmp_path: Path
 ) -> None:
-    """In batches, and of clips whose clues are computed once; those teach no pose."""
+    """In batches, and of clips whose features are computed once; those teach no pose."""
     clips = replace(CLIPS, teaches="action")
     stage = Stage("s", 3, (clips,), trains="actions", lr=0.01, warmup=0, poses="annotated")
     config = small(tiny_config, stage)

@@ -67,11 +67,11 @@ class AnyExit:
     def frames(self, x: Tensor) -> FrameOutput:
         cut = self._cuts[self.exit]
         out = cut.frames(x)
-        self._heads[len(out.clues)] = cut
+        self._heads[len(out.features)] = cut
         return out
 
-    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        return self._heads[len(clues)].actions(clues)
+    def actions(self, features: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        return self._heads[len(features)].actions(features)
 
     def cost_s(self, size: tuple[int, int], device: torch.device, *, times: int = 3) -> list[float]:
         """Seconds each exit takes for one crop of (h, w) px here, the least of some tries."""

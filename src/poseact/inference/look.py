@@ -92,7 +92,7 @@ class Look:
     """What the network said of one crop.
 
     uvd: (J, D) u v [d] in the crop. xy: (J, 2) px. score: (J,). box: (4,) px that was looked into.
-    to_image: (3, 3) uv -> px. clues: for the action head, (views, ...) each.
+    to_image: (3, 3) uv -> px. features: for the action head, (views, ...) each.
     """
 
     uvd: np.ndarray
@@ -100,14 +100,14 @@ class Look:
     score: np.ndarray
     box: np.ndarray
     to_image: np.ndarray
-    clues: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]
 
 
 class FrameNetwork(Protocol):
     """A network that sees crops (N, 3, H, W) first and then what it said of clips of them."""
 
     def frames(self, x: Tensor, /) -> FrameOutput: ...
-    def actions(self, clues: tuple[Tensor, ...], /) -> list[tuple[Tensor, ...]]: ...
+    def actions(self, features: tuple[Tensor, ...], /) -> list[tuple[Tensor, ...]]: ...
 
 
 class CropNetwork:
@@ -166,7 +166,7 @@ class CropNetwork:
         to_image = np.linalg.inv(matrices)
         xy = transform(to_image, uvd[..., :2])
         return [
-            Look(uvd[n], xy[n], score[n], box, to_image[n], _every(out.clues, n, count))
+            Look(uvd[n], xy[n], score[n], box, to_image[n], _every(out.features, n, count))
             for n, (_, box) in enumerate(tasks)
         ]
 
@@ -213,6 +213,6 @@ def check_picture(rgb: np.ndarray) -> None:
         raise ValueError(f"the picture is {width} x {height} px, too small to show a person")
 
 
-def _every(clues: tuple[Tensor, ...], n: int, count: int) -> tuple[Tensor, ...]:
-    """Clues (views, ...) of crop n of `count`, from (views * count, ...)."""
-    return tuple(clue[n::count] for clue in clues)
+def _every(features: tuple[Tensor, ...], n: int, count: int) -> tuple[Tensor, ...]:
+    """Features (views, ...) of crop n of `count`, from (views * count, ...)."""
+    return tuple(feature[n::count] for feature in features)

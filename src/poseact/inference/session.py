@@ -391,7 +391,7 @@ class Session:
         track.person = replace(person, box=body)
         if self._following.labels:
             for _ in range(track.sampler.due(frame.time_s, at_most=self._network.card.frames)):
-                track.action = track.window.push(look.clues)
+                track.action = track.window.push(look.features)
 
     def _finished(self, track: Track, time_s: float) -> Person:
         """The person of a track as a result has it."""

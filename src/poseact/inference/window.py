@@ -1,8 +1,8 @@
 """The sliding window of action recognition: what a frame said is kept, only the head runs anew.
 
-Pose is a single-frame task, so everything the action head reads of a frame (poses, features pooled
-at the joints: its "clues") is computed once, when the frame arrives. A result for a window of T
-frames then costs one new frame and the small head, not T frames.
+Pose is a single-frame task, so everything the action head reads of a frame (its features: poses,
+and appearance pooled at the joints) is computed once, when the frame arrives. A result for a window
+of T frames then costs one new frame and the small head, not T frames.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor
 
 
 class ActionHead(Protocol):
-    """A model's second half: clues with (B, T) in front -> logits (B, A) per block and set."""
+    """A model's second half: features with (B, T) in front -> logits (B, A) per block and set."""
 
-    def actions(self, clues: tuple[Tensor, ...], /) -> list[tuple[Tensor, ...]]: ...
+    def actions(self, features: tuple[Tensor, ...], /) -> list[tuple[Tensor, ...]]: ...
 
 
 class ActionWindow:
-    """The clues of the last `frames` sampled frames and the action they show.
+    """The features of the last `frames` sampled frames and the action they show.
 
     There is no answer before that many frames have come. Raises ValueError for a window without
     frames.
@@ -36,17 +36,17 @@ class ActionWindow:
         self._action_set = action_set
         self._ring: deque[tuple[Tensor, ...]] = deque(maxlen=frames)
 
-    def push(self, clues: tuple[Tensor, ...]) -> np.ndarray | None:
+    def push(self, features: tuple[Tensor, ...]) -> np.ndarray | None:
         """Action probabilities (A,) of the window that ends with this frame; None until it is full.
 
-        clues: of one frame, each (N, ...) for N views of it (1, or 2 with the mirror image); the
+        features: of one frame, each (N, ...) for N views of it (1, or 2 with the mirror image); the
         probabilities of the views are averaged. The answer is the last action block's.
         Raises ValueError if the model has no action block (one that was cut before the first).
         """
-        self._ring.append(clues)
+        self._ring.append(features)
         if len(self._ring) < self._frames:
             return None
-        window = tuple(torch.stack(clue, 1) for clue in zip(*self._ring))  # N T ...
+        window = tuple(torch.stack(feature, 1) for feature in zip(*self._ring))  # N T ...
         with torch.inference_mode():
             blocks = self._model.actions(window)
         if not blocks:

@@ -14,7 +14,7 @@ from poseact.core.types import Output
 class FrameOutput(NamedTuple):
     """Everything about single frames (N of them): pose is a single-frame task.
 
-    poses: (N, J, D) per block; scores: (N, J); heatmaps: (N, J, h, w) logits. clues: two tensors
+    poses: (N, J, D) per block; scores: (N, J); heatmaps: (N, J, h, w) logits. features: two tensors
     per action block, pose (N, J, D) times confidence and appearance (N, J, C), all that actions
     need. decoupled: poses, scores and logits of the replica maps, empty without `replica`.
     """
@@ -22,7 +22,7 @@ class FrameOutput(NamedTuple):
     poses: list[Tensor]
     scores: list[Tensor]
     heatmaps: list[Tensor]
-    clues: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]
     decoupled: list[tuple[Tensor, Tensor, Tensor]]
 
 
@@ -38,7 +38,7 @@ class PoseActionNetwork(nn.Module, ABC):
     ) -> FrameOutput: ...
 
     @abstractmethod
-    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]: ...
+    def actions(self, features: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]: ...
 
     def forward(
         self,
@@ -53,10 +53,10 @@ class PoseActionNetwork(nn.Module, ABC):
         b, t = frames.shape[:2]
         given = None if annotated is None else annotated.flatten(0, 1)
         out = self.frames(frames.flatten(0, 1), given)
-        clues = tuple(clue.unflatten(0, (b, t)) for clue in out.clues)
+        features = tuple(feature.unflatten(0, (b, t)) for feature in out.features)
 
         def clips(xs: list[Tensor]) -> list[Tensor]:
             return [x.unflatten(0, (b, t)) for x in xs]
 
-        actions = self.actions(clues) if t > 1 else []
+        actions = self.actions(features) if t > 1 else []
         return Output(clips(out.poses), clips(out.scores), actions, clips(out.heatmaps))

@@ -231,7 +231,7 @@ class Multitask(PoseActionNetwork):
     ) -> FrameOutput:
         """Everything that concerns single frames; ValueError if the size does not divide.
 
-        annotated: poses that the clues are taken from, as in `forward`.
+        annotated: poses that the features are taken from, as in `forward`.
         """
         out = FrameOutput([], [], [], (), [])
         x = self._stem(x)
@@ -250,7 +250,7 @@ class Multitask(PoseActionNetwork):
             cells = self.config.cell_centres
             prob, pose, score = annotated_maps(annotated, prob, cell_centres=cells)
         seen = joint_pool(prob, cast(Tensor, look))  # Fig. 6
-        return out._replace(clues=(pose * score[..., None], seen))
+        return out._replace(features=(pose * score[..., None], seen))
 
     def features(self, x: Float[Tensor, "N 3 H W"], block: int) -> Float[Tensor, "N C h w"]:
         """Visual features of a block, counted from 1 (the original's `export_vfeat_block`)."""
@@ -261,11 +261,11 @@ class Multitask(PoseActionNetwork):
             x, _, _ = before(x)
         return cast(PredictionBlock, self.blocks[block - 1]).reception(x)
 
-    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        """Logits (B, A) of every action block and merged, from clues (B, T, J, ...) of frames."""
+    def actions(self, features: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        """Logits (B, A) of every action block and merged, of features (B, T, J, ...)."""
         if self.action_head is None:
             return []
-        return [(logits,) for logits in self.action_head(*clues)]
+        return [(logits,) for logits in self.action_head(*features)]
 
     def cut(self, block: int, level: int = 0) -> Multitask:
         """A smaller network that ends at a block and gives that block's numbers.

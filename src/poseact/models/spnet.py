@@ -328,7 +328,7 @@ class SPNet(PoseActionNetwork):
     ) -> FrameOutput:
         """Everything that concerns single frames; ValueError if the size does not divide.
 
-        annotated: poses that the clues are taken from, as in `forward`.
+        annotated: poses that the features are taken from, as in `forward`.
         """
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             raise ValueError(
@@ -343,7 +343,7 @@ class SPNet(PoseActionNetwork):
         # Appearance is read where a level is first visited, before the lateral sum: the released
         # code does so, the text (3.3.2) speaks of the block's own features, Z of Eq. 5.
         appearance: list[Tensor | None] = [x] + [None] * (cfg.levels - 1)
-        clues: list[Tensor] = []
+        features: list[Tensor] = []
         here = 0
         for n, i in cfg.blocks:
             if n != here:
@@ -369,8 +369,8 @@ class SPNet(PoseActionNetwork):
                         annotated, prob, cell_centres=cfg.cell_centres
                     )
                 own = maps.features if cfg.appearance == "block" else appearance[i]
-                clues += [pose * score[..., None], joint_pool(prob, cast(Tensor, own))]
-        return out._replace(clues=tuple(clues))
+                features += [pose * score[..., None], joint_pool(prob, cast(Tensor, own))]
+        return out._replace(features=tuple(features))
 
     @full_precision
     def _read(
@@ -386,8 +386,8 @@ class SPNet(PoseActionNetwork):
         sums = self.config.confidence == "window_sum"
         return prob, pose, (window_sum_confidence if sums else max_confidence)(prob)
 
-    def actions(self, clues: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        """Logits (B, A) of each action block and action set from clues (B, T, J, ...) of frames."""
+    def actions(self, features: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        """Logits (B, A) of each action block and action set, of features (B, T, J, ...)."""
         cfg = self.config
         laterals: list[Tensor | None] = [None] * cfg.levels
         xa: Tensor | None = None
@@ -403,7 +403,7 @@ class SPNet(PoseActionNetwork):
                     lateral = laterals[i]
                     xa = refined if lateral is None else refined + lateral
                 act = self.get_submodule(f"act{k + 1}")
-                xa, predicted = act(clues[2 * k], clues[2 * k + 1], xa)
+                xa, predicted = act(features[2 * k], features[2 * k + 1], xa)
                 logits.append(predicted)
             # A pyramid without actions passes the action stream on unchanged, as the original does.
             laterals[i] = xa

@@ -1,4 +1,4 @@
-"""Clips whose clues are computed once: which clip stands where, and which are in a batch."""
+"""Clips whose features are computed once: which clip stands where, and which are in a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def batches_of(part: Part) -> int:
 
 
 class Cached:
-    """Rows of the table of a stage's cached clues: the parts one after another."""
+    """Rows of the table of a stage's cached features: the parts one after another."""
 
     def __init__(self, batches: Batches, stage: Stage) -> None:
         self.batches, self.stage = batches, stage

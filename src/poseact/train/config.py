@@ -117,9 +117,10 @@ class Stage:
     or a third of that, "released" `losses.deephar_pose_loss`. copy_replica: the stage starts with
     action poses that are copies of the pose maps (TPAMI 3.3.4); coupled: up to this share of the
     stage they are the pose maps themselves, and part from them then. follow: the rate begins at so
-    many times the one at which the stage before ended, 0: at `lr`. blind_to: a clue the heads do
-    not get (TPAMI Table 5): the kernels that read it are zero and stay so. poses: whose the heads
-    read, the network's or the data's (CVPR Table 3 "annotated poses", Table 5 "Kinect poses").
+    many times the one at which the stage before ended, 0: at `lr`. ablate: the features that the
+    heads do not get (TPAMI Table 5): the kernels that read it are zero and stay so. poses: whose
+    the heads read, the network's or the data's (CVPR Table 3 "annotated poses", Table 5 "Kinect
+    poses").
     confidence_target: what a confidence is the probability of: that the joint lies in the crop
     (the papers'), or that it is predicted within `losses.REACH`, too.
     entry_lr: factor on the rate of a pretrained stem and its heads, 0 keeps them; entry_frozen: of
@@ -154,7 +155,7 @@ class Stage:
     copy_replica: bool = False
     coupled: float = 0.0
     follow: float = 0.0
-    blind_to: Literal["nothing", "pose", "appearance"] = "nothing"
+    ablate: Literal["nothing", "pose", "appearance"] = "nothing"
     poses: Literal["estimated", "annotated"] = "estimated"
     metric: Metric = "loss"
     early_stop: int = 0
@@ -248,8 +249,8 @@ class Config:
                 raise ValueError(
                     f"stage {stage.name}: copy_replica or coupled needs a network with replica"
                 )
-            if stage.blind_to != "nothing" and not spnet:
-                raise ValueError(f"stage {stage.name}: blind_to is for SPNet")
+            if stage.ablate != "nothing" and not spnet:
+                raise ValueError(f"stage {stage.name}: ablate is for SPNet")
 
         if self.stages and self.stages[0].follow:
             raise ValueError(f"stage {self.stages[0].name}: follow needs a stage before")
@@ -296,7 +297,7 @@ MACHINES = ("accelerator", "devices", "nodes", "strategy", "workers", "log_every
 """Settings of `Config` that say how a run is computed, not what: they may change on resuming."""
 
 
-FORMER_NAMES = {"Mix": {"turn": "batch"}}
+FORMER_NAMES = {"Mix": {"turn": "batch"}, "Stage": {"blind_to": "ablate"}}
 """Fields by their names in configurations that version 0.1.0 wrote."""
 
 

@@ -18,7 +18,7 @@ from poseact.models.layers import channels_last
 from poseact.train.config import Config, Mix, Stage
 from poseact.train.loop import StageRun, open_fabric
 from poseact.train.network import initial_network
-from poseact.train.objective import Clues, Objective
+from poseact.train.objective import Features, Objective
 from poseact.train.optim import moving_average
 from poseact.train.parts import open_parts
 from poseact.train.run_folder import RunFolder
@@ -84,9 +84,9 @@ def _missing(mix: Mix) -> list[str]:
     return []
 
 
-def _shapes(batch: dict[str, Sample] | Clues) -> list[str]:
-    if isinstance(batch, Clues):
-        return [f"clues {', '.join(str(tuple(c.shape)) for c in batch.clues)}"]
+def _shapes(batch: dict[str, Sample] | Features) -> list[str]:
+    if isinstance(batch, Features):
+        return [f"features {', '.join(str(tuple(c.shape)) for c in batch.features)}"]
     return [
         f"{name}: frames {tuple(s['frames'].shape)}, pose {tuple(s['pose'].shape)}, "
         f"{int(s['valid'].sum())} coordinates and {int((s['action'] != NO_ACTION).sum())} classes"
@@ -94,10 +94,12 @@ def _shapes(batch: dict[str, Sample] | Clues) -> list[str]:
     ]
 
 
-def _first(batch: dict[str, Sample] | Clues) -> Any:
+def _first(batch: dict[str, Sample] | Features) -> Any:
     """Few samples of every part."""
-    if isinstance(batch, Clues):
-        return Clues(tuple(clue[:_SAMPLES] for clue in batch.clues), batch.action[:_SAMPLES])
+    if isinstance(batch, Features):
+        return Features(
+            tuple(feature[:_SAMPLES] for feature in batch.features), batch.action[:_SAMPLES]
+        )
     return {
         name: {key: cast(Tensor, value)[:_SAMPLES] for key, value in sample.items()}
         for name, sample in batch.items()

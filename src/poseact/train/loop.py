@@ -29,7 +29,7 @@ from poseact.train.cached import Cached, batches_of
 from poseact.train.checks import held_out_loss, held_out_score
 from poseact.train.config import Config, Mix, Stage, from_json, to_json
 from poseact.train.network import initial_network
-from poseact.train.objective import Clues, Objective, known_poses, micro_batches, taught
+from poseact.train.objective import Features, Objective, known_poses, micro_batches, taught
 from poseact.train.optim import (
     FALLING,
     Best,
@@ -64,7 +64,7 @@ from poseact.train.run_folder import Log, RunFolder, open_board
 
 __all__ = [
     "AlternatingBatches",
-    "Clues",
+    "Features",
     "Config",
     "Mix",
     "Objective",
@@ -150,7 +150,7 @@ class OfStage(nn.Module):
         self.objective, self.stage = objective, stage
 
     def forward(
-        self, batch: dict[str, Sample] | Clues, progress: float, whole: dict[str, Tensor]
+        self, batch: dict[str, Sample] | Features, progress: float, whole: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         return self.objective(batch, self.stage, progress, whole)
 
@@ -262,7 +262,7 @@ class StageRun:
 
     # ---------------------------------------------------------------------------- batches
 
-    def steps(self, done: int) -> Iterable[dict[str, Sample] | Clues]:
+    def steps(self, done: int) -> Iterable[dict[str, Sample] | Features]:
         """What this process takes of the batches of the steps from `done` on."""
         if self.stage.cached:
             return self._cached(done)
@@ -280,10 +280,10 @@ class StageRun:
                 batch = {name: finish(cuts[name], layout, size=size) for name in cuts}
             yield batch
 
-    def _cached(self, done: int) -> Iterator[Clues]:
-        """Batches of `stage.cached` clips whose clues are computed here, once."""
+    def _cached(self, done: int) -> Iterator[Features]:
+        """Batches of `stage.cached` clips whose features are computed here, once."""
         model = whole_network(self.fabric, self.config, self.model)
-        clues: list[tuple[Tensor, ...]] = []
+        features: list[tuple[Tensor, ...]] = []
         action: list[Tensor] = []
         annotated = self.stage.poses == "annotated"
         for number, part in enumerate(self.batches.parts):
@@ -295,17 +295,19 @@ class StageRun:
                 shape = sample["frames"].shape[:2]
                 with torch.inference_mode():
                     out = model.frames(sample["frames"].flatten(0, 1), given)
-                clues.append(tuple(clue.unflatten(0, shape).half() for clue in out.clues))
+                features.append(
+                    tuple(feature.unflatten(0, shape).half() for feature in out.features)
+                )
                 action.append(sample["action"])
                 if k % 50 == 0 and self.folder.writes:
                     seen = f"{k * part.count} of {len(part.records)} clips of {part.name}"
-                    self.folder.console.say(f"clues of {seen} are computed")
-        table = tuple(torch.cat(column).clone() for column in zip(*clues))
+                    self.folder.console.say(f"features of {seen} are computed")
+        table = tuple(torch.cat(column).clone() for column in zip(*features))
         target = torch.cat(action)
         for step in range(done, self.stage.steps):
             rows = self.cached.rows(step)[self.fabric.global_rank :: self.fabric.world_size]
             index = torch.from_numpy(rows).to(target.device)
-            yield Clues(tuple(column[index] for column in table), target[index])
+            yield Features(tuple(column[index] for column in table), target[index])
 
     def _names(self, step: int) -> dict[str, list[str]]:
         """The records of the whole batch of a step."""
@@ -318,7 +320,7 @@ class StageRun:
     def _rate(self, step: int) -> float:
         return learning_rate(self.stage, step) * self.plateau.factor
 
-    def step(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
+    def step(self, batch: dict[str, Sample] | Features, step: int) -> dict[str, Tensor]:
         """Forward, backward and one update; the losses. FloatingPointError if one is not finite."""
         stage, world = self.stage, self.fabric.world_size
         for group in self.optimizer.param_groups:
@@ -361,7 +363,7 @@ class StageRun:
         mine = torch.tensor([float(counts.get(name, 0)) for name in names])
         return sums_over(self.fabric, dict(zip(names, self.fabric.to_device(mine))))
 
-    def _attempt(self, batch: dict[str, Sample] | Clues, step: int) -> dict[str, Tensor]:
+    def _attempt(self, batch: dict[str, Sample] | Features, step: int) -> dict[str, Tensor]:
         """A step; MemoryError names the batch that was too large."""
         try:
             return self.step(batch, step)

@@ -14,10 +14,10 @@ from poseact.train import losses
 from poseact.train.config import Mix, Stage
 
 
-class Clues(NamedTuple):
+class Features(NamedTuple):
     """What the pose part says of B clips, (B, T, ...) each, and their classes (B,)."""
 
-    clues: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]
     action: Tensor
 
 
@@ -35,7 +35,7 @@ class Objective(nn.Module):
 
     def forward(
         self,
-        batch: dict[str, Sample] | Clues,
+        batch: dict[str, Sample] | Features,
         stage: Stage,
         progress: float,
         whole: dict[str, Tensor] | None = None,
@@ -43,8 +43,8 @@ class Objective(nn.Module):
         """Named losses and `total`. Stills and clips pass the network as one batch of frames."""
         own = self.counts(batch, stage)
         whole = own if whole is None else whole
-        if isinstance(batch, Clues):
-            blocks = self.model.actions(tuple(clue.float() for clue in batch.clues))
+        if isinstance(batch, Features):
+            blocks = self.model.actions(tuple(feature.float() for feature in batch.features))
             action = self._action(blocks, batch.action, stage, stage.mix[0])
             action = action * _portion(own, whole, _of_action(stage.mix[0]))
             return {"total": stage.action_weight * action, "action": action}
@@ -81,9 +81,9 @@ class Objective(nn.Module):
             for name, values in parts.items()
             if values
         }
-        actions = self._actions(samples, mixes, out.clues, stage)
+        actions = self._actions(samples, mixes, out.features, stage)
         named = [name for name, count in whole.items() if name.startswith("action ") and count > 0]
-        if named and out.clues:
+        if named and out.features:
             found = [loss * _portion(own, whole, name) for name, loss in actions.items()]
             none = result["pose"].new_zeros(())
             result["action"] = torch.stack(found or [none]).sum() / len(named)
@@ -96,9 +96,9 @@ class Objective(nn.Module):
         terms = [factors[name] * value for name, value in result.items()]
         return {"total": torch.stack(terms).sum(), **result}
 
-    def counts(self, batch: dict[str, Sample] | Clues, stage: Stage) -> dict[str, Tensor]:
+    def counts(self, batch: dict[str, Sample] | Features, stage: Stage) -> dict[str, Tensor]:
         """Over how many known values each loss is a mean; actions for each part of clips."""
-        if isinstance(batch, Clues):
+        if isinstance(batch, Features):
             return {_of_action(stage.mix[0]): (batch.action != NO_ACTION).sum()}
         dim, zero = self.model.config.dim, torch.zeros((), dtype=torch.long)
         found = {"pose": zero, "confidence": zero, "heatmap": zero}
@@ -120,15 +120,15 @@ class Objective(nn.Module):
         return found
 
     def _actions(
-        self, samples: list[Sample], mixes: list[Mix], clues: tuple[Tensor, ...], stage: Stage
+        self, samples: list[Sample], mixes: list[Mix], features: tuple[Tensor, ...], stage: Stage
     ) -> dict[str, Tensor]:
         """The action loss of each part whose clips have classes."""
         counts = [s["frames"].shape[0] * s["frames"].shape[1] for s in samples]
-        split = [torch.split(clue, counts) for clue in clues]
+        split = [torch.split(feature, counts) for feature in features]
         found: dict[str, Tensor] = {}
         for k, (sample, mix) in enumerate(zip(samples, mixes)):
             shape = sample["frames"].shape[:2]
-            if not clues or shape[1] == 1 or bool((sample["action"] == NO_ACTION).all()):
+            if not features or shape[1] == 1 or bool((sample["action"] == NO_ACTION).all()):
                 continue
             own = tuple(part[k].unflatten(0, (shape[0], shape[1])) for part in split)
             loss = self._action(self.model.actions(own), sample["action"], stage, mix)
@@ -143,16 +143,18 @@ class Objective(nn.Module):
         return _over_blocks(found, stage)
 
 
-def micro_batches(batch: dict[str, Sample] | Clues, number: int) -> list[Any]:
+def micro_batches(batch: dict[str, Sample] | Features, number: int) -> list[Any]:
     """A batch in at most `number` portions: samples i, i + number, ... of every part.
 
     Portions leave out the parts that have no sample for them; the first has samples of all parts.
     """
     if number == 1:
         return [batch]
-    if isinstance(batch, Clues):
+    if isinstance(batch, Features):
         return [
-            Clues(tuple(clue[i::number] for clue in batch.clues), batch.action[i::number])
+            Features(
+                tuple(feature[i::number] for feature in batch.features), batch.action[i::number]
+            )
             for i in range(min(number, len(batch.action)))
         ]
     largest = max(len(sample["action"]) for sample in batch.values())

@@ -15,7 +15,7 @@ from poseact.models.weights import Network
 from poseact.train.config import Config, Stage
 
 READERS = {"pose": "action_p_conv0", "appearance": "action_v_conv0"}
-"""Names of the kernels by which SPNet's action blocks read their clues."""
+"""Names of the kernels by which SPNet's action blocks read their features."""
 FALLING = ("loss", "mpjpe_mm", "p_mpjpe_mm")
 """Metrics of which less is better."""
 SWEEP = 1e-7
@@ -23,7 +23,7 @@ SWEEP = 1e-7
 
 
 def freeze(model: Network, stage: Stage) -> None:
-    """Gradients and modes of a stage, see `Stage.trains` and `Stage.blind_to`."""
+    """Gradients and modes of a stage, see `Stage.trains` and `Stage.ablate`."""
     for name, module in model.named_modules():
         acting = any(part.startswith("act") for part in name.split("."))
         learns = (stage.trains == "all" and not _kept(name, stage)) or acting
@@ -34,9 +34,9 @@ def freeze(model: Network, stage: Stage) -> None:
             module.track_running_stats = learns
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(learns)
-    if stage.blind_to != "nothing":
+    if stage.ablate != "nothing":
         for name, parameter in model.named_parameters():
-            if READERS[stage.blind_to] in name:
+            if READERS[stage.ablate] in name:
                 nn.init.zeros_(parameter.requires_grad_(False))
 
 

@@ -30,7 +30,7 @@ from poseact.models.weights import Card
 from poseact.people import PeopleConfig, perform, render_motion
 from poseact.people.scene import sample_body
 from poseact.results.panels import confusion_matrix
-from poseact.train.loop import Clues
+from poseact.train.loop import Features
 from poseact.train.own import clips as own_clips
 from poseact.train.own.actions import (
     Report,
@@ -219,12 +219,12 @@ def test_new_heads_learn_and_nothing_else_changes(tiny: SPNet) -> None:
     assert model.config.actions == (3,)
     frames = torch.rand(8, 3, 64, 64) * 2 - 1
     with torch.no_grad():
-        clues = tuple(c[None].expand(48, *c.shape).clone() for c in tiny.frames(frames).clues)
+        features = tuple(c[None].expand(48, *c.shape).clone() for c in tiny.frames(frames).features)
     target = torch.arange(48) % 3
-    clues[0][..., 0] += 0.5 * (target[:, None, None] - 1)
-    learn(model, Clues(clues, target), Settings("", steps=40, lr=1e-2))
+    features[0][..., 0] += 0.5 * (target[:, None, None] - 1)
+    learn(model, Features(features, target), Settings("", steps=40, lr=1e-2))
     with torch.no_grad():
-        answer = model.actions(clues)[-1][0].argmax(-1)
+        answer = model.actions(features)[-1][0].argmax(-1)
     assert (answer == target).float().mean() > 0.9
     after = model.state_dict()
     same = {n for n, value in after.items() if value.shape == before[n].shape}
@@ -424,5 +424,5 @@ def test_three_classes_of_rendered_people(
 @pytest.mark.parametrize("steps", [1, 2, 10])
 def test_few_steps_are_steps_too(tiny: SPNet, steps: int) -> None:
     with torch.no_grad():
-        clues = tuple(c[None] for c in tiny.frames(torch.rand(8, 3, 64, 64)).clues)
-    learn(with_new_heads(tiny, 2), Clues(clues, torch.tensor([1])), Settings("", steps=steps))
+        features = tuple(c[None] for c in tiny.frames(torch.rand(8, 3, 64, 64)).features)
+    learn(with_new_heads(tiny, 2), Features(features, torch.tensor([1])), Settings("", steps=steps))

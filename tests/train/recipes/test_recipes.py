@@ -80,6 +80,9 @@ def test_the_shipped_recipe_is_refined_movenet_and_its_heads() -> None:
     (stage,) = pose.stages
     assert (stage.steps, stage.lr, stage.entry_lr, stage.entry_frozen) == (2200, 1.5e-3, 0.1, 5)
     assert stage.confidence_target == "right" and sum(m.count for m in stage.mix) == 32
+    longer = recipe("spnet_s_longer")
+    assert cost(longer).frame < 0.35e9 and longer.stem is None and longer.init is not None
+    assert longer.size == actions.size == (192, 192) and longer.stages[0].entry_lr == 0
     (heads,) = actions.stages
     assert (heads.trains, heads.cached, heads.steps) == ("actions", 64, 2500)
     assert [m.name for m in heads.mix] == ["acting", "other", "real0", "real1", "real2", "real3"]
@@ -108,7 +111,7 @@ def test_the_recipe_without_pretrained_features_stays_as_it_is() -> None:
     assert (config.ema, config.clip_gradient, config.seed) == (0.999, 1.0, 0)
     newer = Stage("s", 1, ())
     for stage in config.stages:
-        for name in ("over_blocks", "pose_loss", "blind_to", "copy_replica", "validation"):
+        for name in ("over_blocks", "pose_loss", "ablate", "copy_replica", "validation"):
             assert getattr(stage, name) == getattr(newer, name)
 
 
@@ -175,7 +178,7 @@ def test_variants_differ_in_what_they_are_named_for() -> None:
         assert all(s.trains == "all" for s in recipe(name).stages)
     for name, blind in (("pose", "appearance"), ("appearance", "pose")):
         stages = recipe(f"tpami_penn_p2_{name}").stages
-        assert [s.blind_to for s in stages] == ["nothing", blind, blind]
+        assert [s.ablate for s in stages] == ["nothing", blind, blind]
     for name in ("tpami_penn", "tpami_penn_p2_decoupled", "tpami_ntu_decoupled"):
         stages = recipe(name).stages  # coupled for half of all iterations
         assert sum(s.coupled * s.steps for s in stages) == sum(s.steps for s in stages) / 2
@@ -287,7 +290,7 @@ def test_the_list_says_number_source_data_and_price(capsys: pytest.CaptureFixtur
         assert part in text
     assert main(["recipes", "nonesuch"]) == 2
     assert (
-        "no recipe 'nonesuch'; there are spnet_s, spnet_s_actions, spnet_l, spnet_light, "
+        "no recipe 'nonesuch'; there are spnet_s, spnet_s_longer, spnet_s_actions, spnet_l, "
         in capsys.readouterr().err
     )
 
@@ -363,7 +366,7 @@ def test_a_rehearsal_knows_cached_stages(
     )
     assert main(["train", "tiny", "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert "clues (3, 4, 17, 3)" in out and "adamw step: total" in out
+    assert "features (3, 4, 17, 3)" in out and "adamw step: total" in out
 
 
 # ------------------------------------------------------------------------------- scripts, page

@@ -1,7 +1,7 @@
 """One's own action classes: new heads, learnt on a folder of clips, for a pose network that stays.
 
-The papers' last stage on little data: the pose part is frozen, so what it says of a clip (its
-"clues") is computed once for a few mirrored and jittered crops, and only the heads learn. Clips are
+The papers' last stage on little data: the pose part is frozen, so the features of a
+clip are computed once for a few mirrored and jittered crops, and only the heads learn. Clips are
 cut at the frame rate of the base model's card, whatever the rate of the video.
 """
 
@@ -35,7 +35,7 @@ from poseact.models import weights
 from poseact.models.layers import channels_last
 from poseact.models.weights import Card, Network, network
 from poseact.results.panels import confusion_matrix
-from poseact.train.loop import Clues
+from poseact.train.loop import Features
 from poseact.train.losses import action_cross_entropy
 from poseact.train.own.clips import Clip, divide, find_boxes, load_clips
 
@@ -110,9 +110,9 @@ def train_actions(
     mirror = settings.mirror and not sided(labels)
     if settings.mirror and not mirror:
         console.say("the classes speak of left and right, so clips are not mirrored")
-    clues = clues_of(base, train, replace(settings, mirror=mirror), console=console)
+    features = features_of(base, train, replace(settings, mirror=mirror), console=console)
     heads = with_new_heads(base.model, len(labels), seed=settings.seed)
-    model = learn(heads, clues, settings, console=console)
+    model = learn(heads, features, settings, console=console)
     card = replace(
         base.card,
         config=dataclasses.asdict(model.config),
@@ -195,21 +195,21 @@ def _square(clip: Clip, window: Sequence[int], card: Card) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _clues(model: Network, frames: Tensor) -> tuple[Tensor, ...]:
+def _features(model: Network, frames: Tensor) -> tuple[Tensor, ...]:
     """What the pose part says of clips (W, T, 3, H, W), for the heads."""
     device = next(model.parameters()).device
     parts = []
     for few in frames.split(8):
         flat = few.flatten(0, 1).to(device).contiguous(memory_format=torch.channels_last)
-        clues = model.frames(flat).clues
-        parts.append(tuple(clue.unflatten(0, few.shape[:2]).half() for clue in clues))
+        features = model.frames(flat).features
+        parts.append(tuple(feature.unflatten(0, few.shape[:2]).half() for feature in features))
     return tuple(torch.cat(column) for column in zip(*parts))
 
 
-def clues_of(
+def features_of(
     base: Predictor, clips: Sequence[Clip], settings: Settings, *, console: Console = SILENT
-) -> Clues:
-    """Clues of augmented windows of all clips: `passes` of each, more of long ones, spread evenly.
+) -> Features:
+    """Features of augmented windows of all clips: `passes` of each, more of long ones, evenly.
 
     The windows of the n-th clip hang on the seed and n alone.
     """
@@ -217,7 +217,7 @@ def clues_of(
     augment = MILD if settings.mirror else replace(MILD, flip=0.0)
     found, action = [], []
     total = len(clips) * settings.passes * card.frames
-    with console.bar("computing clues", total) as advance:
+    with console.bar("computing features", total) as advance:
         for n, clip in enumerate(clips):
             rng = np.random.default_rng(np.random.SeedSequence([settings.seed, n]))
             room_s = clip.room_s(card)
@@ -226,11 +226,11 @@ def clues_of(
             starts_s = (np.arange(count) + rng.random(count)) / count * room_s
             windows = [clip.frames(card, s if room_s > 0 else room_s) for s in starts_s]
             params = [augment.sample(rng) for _ in windows]
-            found.append(_clues(base.model, crops(clip, windows, card, params)))
+            found.append(_features(base.model, crops(clip, windows, card, params)))
             action += [clip.action] * count
             advance(settings.passes * card.frames)
     table = tuple(torch.cat(column).clone() for column in zip(*found))
-    return Clues(table, torch.tensor(action, device=table[0].device))
+    return Features(table, torch.tensor(action, device=table[0].device))
 
 
 # ------------------------------------------------------------------------------- the heads
@@ -249,9 +249,9 @@ def with_new_heads(model: Network, classes: int, *, seed: int = 0) -> Network:
 
 
 def learn(
-    model: Network, clues: Clues, settings: Settings, *, console: Console = SILENT
+    model: Network, features: Features, settings: Settings, *, console: Console = SILENT
 ) -> Network:
-    """Train the heads on clues, all classes equally often.
+    """Train the heads on features, all classes equally often.
 
     Batch normalisation keeps the statistics of the base model: a few clips would give poor ones.
     """
@@ -268,14 +268,16 @@ def learn(
         cycle_momentum=False,
     )
     rng = np.random.default_rng(settings.seed)
-    target = clues.action.cpu().numpy()
+    target = features.action.cpu().numpy()
     share = 1 / np.bincount(target)[target]
     share /= share.sum()
     with console.bar("learning", settings.steps, unit="steps") as advance:
         for _ in range(settings.steps):
-            rows = torch.from_numpy(rng.choice(len(target), BATCH, p=share)).to(clues.action.device)
-            blocks = model.actions(tuple(clue[rows].float() for clue in clues.clues))
-            parts = [action_cross_entropy(sets[0], clues.action[rows]) for sets in blocks]
+            rows = torch.from_numpy(rng.choice(len(target), BATCH, p=share)).to(
+                features.action.device
+            )
+            blocks = model.actions(tuple(feature[rows].float() for feature in features.features))
+            parts = [action_cross_entropy(sets[0], features.action[rows]) for sets in blocks]
             optimizer.zero_grad(set_to_none=True)
             torch.stack(parts).mean().backward()
             torch.nn.utils.clip_grad_norm_(heads, 1.0)
@@ -297,8 +299,8 @@ def ask(predictor: Predictor, clips: Sequence[Clip], *, console: Console = SILEN
             starts_s = np.linspace(0, room_s, min(count, ASKED)) if count > 1 else [room_s / 2]
             windows = [clip.frames(card, s if room_s > 0 else room_s) for s in starts_s]
             seen = crops(clip, windows, card, [AugmentParams()] * len(windows))
-            clues = tuple(clue.float() for clue in _clues(predictor.model, seen))
-            logits = predictor.model.actions(clues)[-1][0]
+            features = tuple(feature.float() for feature in _features(predictor.model, seen))
+            logits = predictor.model.actions(features)[-1][0]
             answers[n] = logits.softmax(-1).mean(0).cpu().numpy()
             advance(1)
     return answers

@@ -87,7 +87,7 @@ def tpami_penn(
     model: SPNetConfig,
     *,
     pose: tuple[Mix, ...] = (replace(MPII, count=26), PENN),
-    blind_to: Literal["nothing", "pose", "appearance"] = "nothing",
+    ablate: Literal["nothing", "pose", "appearance"] = "nothing",
     last_block_only: bool = False,
 ) -> Config:
     """MPII and Penn Action (TPAMI 4.2.3): poses, the heads alone, then both alternate.
@@ -108,7 +108,7 @@ def tpami_penn(
             steps=2 * EPOCH,
             mix=(clips,),
             trains="actions",
-            blind_to=blind_to,
+            ablate=ablate,
         ),
         replace(
             base,
@@ -117,7 +117,7 @@ def tpami_penn(
             mix=(*pose, replace(clips, batch=1)),
             schedule="steps",
             milestones=((15 - 2) / 28, (25 - 2) / 28),
-            blind_to=blind_to,
+            ablate=ablate,
         ),
     )
     stages = _decoupled(model, stages)

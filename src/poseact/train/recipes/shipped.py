@@ -119,9 +119,31 @@ def spnet_s() -> Config:
     return _refined("spnet_s", 160, steps=2200)
 
 
+def spnet_s_longer() -> Config:
+    """Its poses on larger crops and more rendered people; the stem stays as it is.
+
+    It begins with what `experiments.blend_stem` makes of `spnet_s`.
+    """
+    config = _refined("spnet_s_longer", 192, steps=5000)
+    stage = config.stages[0]
+    counts = {"sport": 8, "street": 6, "people": 9, "others": 5, "windows": 2, "nobody": 2}
+    clips = {"people": 6144, "others": 3072, "windows": 768}
+    mix = tuple(
+        replace(part, count=counts[part.name], clips=clips.get(part.name, part.clips))
+        for part in stage.mix
+    )
+    return replace(
+        config,
+        model=replace(config.model, alpha=2.0),
+        stages=(replace(stage, mix=mix, lr=1e-3, entry_lr=0.0, entry_frozen=0),),
+        stem=None,
+        init="runs/out/spnet_s_pose.safetensors",
+    )
+
+
 def spnet_s_actions() -> Config:
-    """Its action heads, on clues of the frozen pose part, which `experiments.blend_stem` makes."""
-    return _acting(spnet_s())
+    """Its action heads, on features of the frozen pose part."""
+    return _acting(spnet_s_longer())
 
 
 def spnet_l() -> Config:
@@ -263,12 +285,12 @@ def _acting(pose: Config) -> Config:
     )
     return replace(
         pose,
-        name=f"{pose.name}_actions",
+        name="spnet_s_actions",
         model=model,
         labels=(LABELS,),
         stages=(stage,),
         stem=None,
-        init="runs/out/spnet_s_pose.safetensors",
+        init="runs/out/spnet_s_longer.safetensors",
         provenance={
             **pose.provenance,
             "actions": "rendered clips of 21 actions; real clips of Weizmann, GMDCSA24, a course "
@@ -279,6 +301,7 @@ def _acting(pose: Config) -> Config:
 
 RECIPES: dict[str, Callable[[], Config]] = {
     "spnet_s": spnet_s,
+    "spnet_s_longer": spnet_s_longer,
     "spnet_s_actions": spnet_s_actions,
     "spnet_l": spnet_l,
     "spnet_light": spnet_light,
@@ -333,10 +356,12 @@ def _counted(model: NetworkConfig, size: tuple[int, int], frames: int) -> tuple[
         built = network(model).eval()
     parameters = sum(p.numel() for p in built.parameters())
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        clues = built.frames(torch.zeros(1, 3, *size, device="meta")).clues
+        features = built.frames(torch.zeros(1, 3, *size, device="meta")).features
         frame = counter.get_total_flops()
-        if clues:
-            built.actions(tuple(clue.expand(frames, *clue.shape[1:])[None] for clue in clues))
+        if features:
+            built.actions(
+                tuple(feature.expand(frames, *feature.shape[1:])[None] for feature in features)
+            )
     clip = counter.get_total_flops() - frame
     return parameters, frame // 2, clip // 2
 

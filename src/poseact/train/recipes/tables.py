@@ -154,11 +154,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         _mpii_and_penn("TPAMI Table 4, single-PB p = 1, l = 2", 74.3, 97.2),
     ),
     "tpami_penn_p2_pose": Experiment(
-        partial(published.tpami_penn, "tpami_penn_p2_pose", _P2, blind_to="appearance"),
+        partial(published.tpami_penn, "tpami_penn_p2_pose", _P2, ablate="appearance"),
         _mpii_and_penn("TPAMI Table 5, pose features only", 84.9, 97.7),
     ),
     "tpami_penn_p2_appearance": Experiment(
-        partial(published.tpami_penn, "tpami_penn_p2_appearance", _P2, blind_to="pose"),
+        partial(published.tpami_penn, "tpami_penn_p2_appearance", _P2, ablate="pose"),
         _mpii_and_penn("TPAMI Table 5, appearance features only", 85.2, 97.9),
     ),
     "tpami_penn_p2_decoupled": Experiment(
