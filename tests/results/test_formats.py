@@ -12,7 +12,7 @@ from test_jsonl import HEADER, person, results
 
 from poseact.core.layouts import COCO17, H36M17, OPENPOSE25, PA17, convert
 from poseact.core.types import Result
-from poseact.results.formats import write_coco, write_openpose, write_trc
+from poseact.results.formats import write_c3d, write_coco, write_openpose, write_pyskl, write_trc
 from poseact.skeletons.keypoints import read_keypoints
 
 
@@ -142,3 +142,30 @@ def test_flat_poses_make_no_markers(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.trc: no pose in the results is 3D"):
         write_trc(tmp_path / "a.trc", replace(HEADER, layout=H36M17), [Result(0, 0.0, (flat,))])
     assert not list(tmp_path.iterdir())
+
+
+def test_c3d_comes_back(tmp_path: Path) -> None:
+    ezc3d = pytest.importorskip("ezc3d", reason="needs poseact[c3d]")
+    (path,) = write_c3d(tmp_path / "a.c3d", HEADER, results())
+    file = ezc3d.c3d(str(path))
+    about, points = file["parameters"]["POINT"], file["data"]["points"]
+    assert about["LABELS"]["value"] == list(PA17.joints) and about["UNITS"]["value"] == ["mm"]
+    assert about["RATE"]["value"][0] == pytest.approx(29.97, abs=1e-3)
+    assert points.shape == (4, 17, 5)
+    xyz = results()[0].people[0].xyz
+    assert xyz is not None
+    np.testing.assert_allclose(points[:3, :, 0].T, xyz * (1, -1, -1), atol=0.01)  # NaN where NaN
+    assert np.isnan(points[:3, :, 1:4]).all()  # nobody
+    assert (file["data"]["meta_points"]["residuals"][0, :, 2] == -1).all()
+
+
+def test_pyskl_clips_hold_everyone(tmp_path: Path) -> None:
+    write_pyskl(tmp_path / "a.npz", HEADER, results())
+    with np.load(tmp_path / "a.npz") as file:
+        assert file["keypoint"].shape == (2, 5, 17, 2) and int(file["total_frames"]) == 5
+        assert file["img_shape"].tolist() == [480, 640] and str(file["frame_dir"]) == "clip"
+        first = convert(results()[0].people[0].xy, PA17, COCO17)
+        np.testing.assert_allclose(file["keypoint"][0, 0], np.nan_to_num(first), atol=1e-3)
+        assert (file["keypoint_score"][1, 1:] == 0).all() and (file["keypoint"][1, 1:] == 0).all()
+    with pytest.raises(ValueError, match="nobody"):
+        write_pyskl(tmp_path / "b.npz", HEADER, [])

@@ -43,6 +43,14 @@ class Predict:
     """Also write the folder NAME_openpose, a JSON file a frame as OpenPose does."""
     trc: bool = False
     """Also write NAME.trc, the 3D joints as markers for OpenSim and the like."""
+    c3d: bool = False
+    """Also write NAME.c3d, the same as C3D (an extra)."""
+    bvh: bool = False
+    """Also write NAME.bvh, a moving skeleton for Blender and the like."""
+    parquet: bool = False
+    """Also write NAME.parquet, the table of --csv for pandas, DuckDB, R (an extra)."""
+    pyskl: bool = False
+    """Also write NAME_pyskl.npz, a clip for PYSKL and MMAction2."""
     actions: bool = False
     """Also write NAME_actions.csv: who did what from when to when."""
     angles: bool = False
@@ -104,6 +112,10 @@ class Predict:
             coco=self.coco,
             openpose=self.openpose,
             trc=self.trc,
+            parquet=self.parquet,
+            bvh=self.bvh,
+            c3d=self.c3d,
+            pyskl=self.pyskl,
             actions=self.actions,
             angles=self.angles,
             srt=self.srt,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from poseact.core.angles import angle_deg
 from poseact.core.layouts import Layout
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from torch import Tensor
     from typing_extensions import NotRequired  # of typing from Python 3.11 on
 
@@ -21,6 +22,12 @@ NO_ACTION = -1
 
 NO_TRACK = -1
 """`Person.track` where the file does not say who is who."""
+
+COLUMNS = (
+    *("frame", "time_s", "track", "joint", "x_px", "y_px", "score", "x_mm", "y_mm", "z_mm"),
+    *("action", "action_probability"),
+)
+"""Of results as a table; the last two are the person's most probable action."""
 
 LEAST_SCORE = 0.3
 """A joint that is less likely right gives no angle."""
@@ -65,6 +72,26 @@ class Result:
     time_s: float
     people: tuple[Person, ...]
     labels: tuple[str, ...] = ()
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """A row for each joint of each person, with the cells of `COLUMNS`; None where unknown."""
+        for person in self.people:
+            action = probability = None
+            if person.action is not None and np.isfinite(person.action).any():
+                best = int(np.nanargmax(person.action))
+                action, probability = self.labels[best], float(person.action[best])
+            where = self.index, self.time_s, int(person.track)
+            xyz = np.full((len(person.xy), 3), np.nan) if person.xyz is None else person.xyz
+            numbers = np.concatenate([person.xy, person.score[:, None], xyz], 1).tolist()
+            for joint, cells in zip(person.layout.joints, numbers):
+                known = [None if cell != cell else cell for cell in cells]  # NaN is not itself
+                yield *where, joint, *known, action, probability
+
+    def to_pandas(self) -> DataFrame:
+        """The rows as a table; of a whole file see `results.read`."""
+        import pandas
+
+        return pandas.DataFrame.from_records(list(self.rows()), columns=list(COLUMNS))
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,19 @@ from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.results.angle_table import write_angles
-from poseact.results.formats import write_coco, write_openpose, write_trc
+from poseact.results.bvh import write_bvh
+from poseact.results.formats import (
+    write_c3d,
+    write_coco,
+    write_openpose,
+    write_pyskl,
+    write_trc,
+)
 from poseact.results.intervals import intervals, write_intervals, write_srt
 from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
 from poseact.results.panels import annotate
-from poseact.results.table import write_csv
+from poseact.results.table import write_csv, write_parquet
 
 Seen = Iterator[tuple[Frame, Result]]
 Watch = Callable[[Seen, "int | None"], Iterable[tuple[Frame, Result]]]
@@ -105,6 +112,10 @@ class Wanted:
     coco: bool = False
     openpose: bool = False
     trc: bool = False
+    parquet: bool = False
+    bvh: bool = False
+    c3d: bool = False
+    pyskl: bool = False
     actions: bool = False
     srt: bool = False
     angles: bool = False
@@ -212,9 +223,11 @@ def _outputs(out: Path, job: Job) -> set[Path]:
     name = glob.escape(job.name)
     endings = (
         *(".jsonl", ".png", ".mp4", ".csv", ".html", "_coco.json", "_openpose", ".trc"),
-        *("_actions.csv", ".srt", "_angles.csv"),
+        *("_actions.csv", ".srt", "_angles.csv", ".parquet", ".bvh", ".c3d", "_pyskl.npz"),
     )
-    found = [*(out / f"{job.name}{ending}" for ending in endings), *out.glob(f"{name}_track*.trc")]
+    found = [out / f"{job.name}{ending}" for ending in endings]
+    for kind in ("trc", "bvh", "c3d"):
+        found += out.glob(f"{name}_track*.{kind}")
     return {path for path in found if path.exists() and not _same(path, job.source)}
 
 
@@ -302,8 +315,17 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
         write_srt(beside(".srt"), found)
     if wanted.openpose:
         write_openpose(beside("_openpose"), *open_jsonl(table))
-    if wanted.trc:
-        paths += write_trc(table.with_suffix(".trc"), *open_jsonl(table))
+    if wanted.parquet:
+        write_parquet(beside(".parquet"), *open_jsonl(table))
+    if wanted.pyskl:
+        write_pyskl(beside("_pyskl.npz"), *open_jsonl(table))
+    for asked, write, suffix in (
+        (wanted.trc, write_trc, ".trc"),
+        (wanted.bvh, write_bvh, ".bvh"),
+        (wanted.c3d, write_c3d, ".c3d"),
+    ):
+        if asked:
+            paths += write(table.with_suffix(suffix), *open_jsonl(table))
     return paths
 
 

@@ -1,5 +1,6 @@
 """What a user opens: result files, a page, other programs' formats, drawings, plots."""
 
 from poseact.results.angle_table import angles
+from poseact.results.table import Recording, read
 
-__all__ = ["angles"]
+__all__ = ["Recording", "angles", "read"]

@@ -1,4 +1,4 @@
-"""Results in the forms of other programs: COCO results, OpenPose's JSON, markers of OpenSim (TRC).
+"""Results in the forms of other programs: COCO results, OpenPose's JSON, markers (TRC, C3D), PYSKL.
 
 Joints go over by name.
 """
@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,15 +73,26 @@ def write_openpose(folder: str | Path, header: Header, results: Iterable[Result]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_trc(path: str | Path, header: Header, results: Iterable[Result]) -> list[Path]:
-    """Marker files (TRC), a marker a joint, mm, y up; the files written.
+class Markers(NamedTuple):
+    """Somebody's joints in 3D over time. frames: from the first one with this person to the last;
+    times_s: (n,) of each; poses: frame -> (J, 3) mm, x right, y up, z to the camera."""
 
-    NAME.trc, or NAME_track1.trc, NAME_track2.trc, ... for several people. Poses are relative to the
-    root, which stays at the origin: limbs move, the person does not travel. Cells of unknown
-    joints, and of frames without the person, are empty. ValueError if no pose is 3D, or if a person
-    is away for so long that the file would be of empty rows.
+    frames: range
+    times_s: np.ndarray
+    poses: dict[int, np.ndarray]
+
+    def table(self) -> np.ndarray:
+        """(n, J, 3), NaN in frames without the person."""
+        unseen = np.full(next(iter(self.poses.values())).shape, np.nan)
+        return np.stack([self.poses.get(frame, unseen) for frame in self.frames])
+
+
+def markers(path: str | Path, results: Iterable[Result]) -> list[tuple[int | None, Markers]]:
+    """Everyone's joints in 3D, by track; None in place of the only track there is.
+
+    ValueError, for the file `path`, if no pose is 3D, or if a person is away for so long that the
+    file would be of empty rows.
     """
-    path = Path(path)
     tracks: dict[int, dict[int, np.ndarray]] = {}
     times_s: dict[int, float] = {}
     for result in results:
@@ -91,19 +102,107 @@ def write_trc(path: str | Path, header: Header, results: Iterable[Result]) -> li
                 xyz = (person.xyz * OPENSIM_AXES).astype(np.float32)
                 tracks.setdefault(person.track, {})[result.index] = xyz
     if not tracks:
-        raise ValueError(f"{path}: no pose in the results is 3D, and TRC is a file of 3D markers")
+        raise ValueError(f"{path}: no pose in the results is 3D, and this is a file of 3D joints")
     known = np.array(sorted(times_s)), np.array([times_s[n] for n in sorted(times_s)])
-    paths = []
+    found = []
     for track, poses in sorted(tracks.items()):
         frames = range(min(poses), max(poses) + 1)
         if len(frames) > _MOST_ROWS + _MOST_EMPTY * len(poses):
             raise ValueError(f"{path}: {len(frames)} rows for {len(poses)} poses of track {track}")
-        own = path if len(tracks) == 1 else path.with_name(f"{path.stem}_track{track}.trc")
-        with whole_file(own) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-            for line in _trc(own.name, header, frames, np.interp(frames, *known), poses):
-                file.write("\t".join(map(str, line)) + "\n")
-        paths.append(own)
+        own = Markers(frames, np.interp(frames, *known), poses)
+        found.append((track if len(tracks) > 1 else None, own))
+    return found
+
+
+def numbered(path: str | Path, track: int | None) -> Path:
+    """NAME_track3.trc for track 3, NAME.trc for the only one."""
+    path = Path(path)
+    return path if track is None else path.with_name(f"{path.stem}_track{track}{path.suffix}")
+
+
+def write_trc(path: str | Path, header: Header, results: Iterable[Result]) -> list[Path]:
+    """Marker files (TRC), a marker a joint, mm, y up; the files written.
+
+    NAME.trc, or NAME_track1.trc, NAME_track2.trc, ... for several people. Poses are relative to the
+    root, which stays at the origin: limbs move, the person does not travel. Cells of unknown
+    joints, and of frames without the person, are empty. Errors as `markers`.
+    """
+    paths = []
+    for track, own in markers(path, results):
+        file = numbered(path, track)
+        with whole_file(file) as part, part.open("w", encoding="utf-8", newline="\n") as out:
+            for line in _trc(file.name, header, own.frames, own.times_s, own.poses):
+                out.write("\t".join(map(str, line)) + "\n")
+        paths.append(file)
     return paths
+
+
+def write_c3d(path: str | Path, header: Header, results: Iterable[Result]) -> list[Path]:
+    """Marker files (C3D), as `write_trc`; what is unknown has the residual -1, as C3D says so.
+
+    ImportError without ezc3d (`poseact[c3d]`).
+    """
+    try:
+        import ezc3d
+    except ImportError as error:
+        raise ImportError("C3D is written with ezc3d: pip install poseact[c3d]") from error
+    paths = []
+    for track, own in markers(path, results):
+        table = np.moveaxis(own.table(), 0, -1)  # J 3 n
+        unknown = np.asarray(np.isnan(table).any(1))
+        points = np.ones((4, *unknown.shape))
+        points[:3] = np.nan_to_num(table).transpose(1, 0, 2)
+        c3d = ezc3d.c3d()
+        about = c3d["parameters"]["POINT"]
+        about["RATE"]["value"] = [float(header.fps or 1)]
+        about["UNITS"]["value"] = ["mm"]
+        about["LABELS"]["value"] = list(header.layout.joints)
+        c3d["data"]["points"] = points
+        c3d["data"]["meta_points"]["residuals"] = np.where(unknown, -1.0, 0.0)[None]
+        c3d["data"]["meta_points"]["camera_masks"] = np.zeros((7, *unknown.shape), bool)
+        file = numbered(path, track)
+        with whole_file(file) as part:
+            given = part.with_name(f"{part.name}.c3d")  # the name that ezc3d gives it
+            try:
+                c3d.write(str(part))
+                part.write_bytes(given.read_bytes())
+            finally:
+                given.unlink(missing_ok=True)
+        paths.append(file)
+    return paths
+
+
+def write_pyskl(path: str | Path, header: Header, results: Iterable[Result]) -> None:
+    """An .npz with what PYSKL and MMAction2 know of a clip: 17 joints of COCO, unknown ones 0.
+
+    keypoint (M, T, 17, 2) px, keypoint_score (M, T, 17), M people in the order of their tracks, T
+    frames from the first to the last; frame_dir, img_shape, original_shape (height, width),
+    total_frames. Nothing in it is pickled. ValueError if there is nobody.
+    """
+    seen = [(r.index, person) for r in results for person in r.people]
+    if not seen:
+        raise ValueError(f"{path}: there is nobody in the results")
+    tracks = sorted({person.track for _, person in seen})
+    first, last = seen[0][0], seen[-1][0]
+    if last - first >= _MOST_ROWS + _MOST_EMPTY * len(seen):
+        raise ValueError(f"{path}: {last - first + 1} frames for {len(seen)} poses")
+    keypoint = np.zeros((len(tracks), last - first + 1, len(COCO17), 2), np.float32)
+    score = np.zeros(keypoint.shape[:-1], np.float32)
+    for index, person in seen:
+        triples = np.reshape(_triples(person.xy, person, header.layout, COCO17), (-1, 3))
+        where = tracks.index(person.track), index - first
+        keypoint[where], score[where] = triples[:, :2], triples[:, 2]
+    width, height = header.size or (0, 0)
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(
+            file,
+            frame_dir=Path(header.source).stem,
+            img_shape=np.array([height, width]),
+            original_shape=np.array([height, width]),
+            total_frames=keypoint.shape[1],
+            keypoint=keypoint,
+            keypoint_score=score,
+        )
 
 
 def _trc(
