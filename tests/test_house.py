@@ -37,7 +37,9 @@ STRANGERS = ("data", "models")
 ORDER: dict[str, str] = {
     "core": "layouts angles types geometry camera files reading typed console",
     "media": "pictures live video capture window inputs",
-    "results": "drawing panels plot jsonl table angle_table intervals page formats bvh __init__",
+    "results": """
+        drawing panels plot jsonl table angle_table intervals repetitions page formats bvh __init__
+    """,
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
         multitask

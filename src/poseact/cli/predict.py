@@ -55,6 +55,8 @@ class Predict:
     """Also write NAME_actions.csv: who did what from when to when."""
     angles: bool = False
     """Also write NAME_angles.csv: angles of knees, hips, elbows, shoulders and trunk."""
+    repetitions: bool = False
+    """Also write NAME_repetitions.csv: squats, jumping jacks and push-ups, counted."""
     srt: bool = False
     """Also write NAME.srt, the same as subtitles."""
     video: Annotated[bool, arg(help_behavior_hint="")] = True
@@ -119,6 +121,7 @@ class Predict:
             actions=self.actions,
             angles=self.angles,
             srt=self.srt,
+            repetitions=self.repetitions,
             limit=self.limit,
         )
         box = None if self.box is None else np.array(self.box)

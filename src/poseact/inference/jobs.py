@@ -40,6 +40,7 @@ from poseact.results.intervals import intervals, write_intervals, write_srt
 from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
 from poseact.results.panels import annotate
+from poseact.results.repetitions import repetitions, summary, write_repetitions
 from poseact.results.table import write_csv, write_parquet
 
 Seen = Iterator[tuple[Frame, Result]]
@@ -119,6 +120,7 @@ class Wanted:
     actions: bool = False
     srt: bool = False
     angles: bool = False
+    repetitions: bool = False
     limit: int | None = None
 
 
@@ -199,7 +201,8 @@ def predict_job(
                         raise
                     broken = _of_source(job, f"{error}; {noted.count} frames are kept")
         drawn = [drawing] if wanted.drawing else []
-        return Done([table, *drawn, *_tables(table, drawing, wanted)], broken=broken)
+        tables, notes = _tables(table, drawing, wanted)
+        return Done([table, *drawn, *tables], notes, broken=broken)
     except BaseException as error:
         for left in _outputs(out, job) - before:  # no half set
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -224,6 +227,7 @@ def _outputs(out: Path, job: Job) -> set[Path]:
     endings = (
         *(".jsonl", ".png", ".mp4", ".csv", ".html", "_coco.json", "_openpose", ".trc"),
         *("_actions.csv", ".srt", "_angles.csv", ".parquet", ".bvh", ".c3d", "_pyskl.npz"),
+        "_repetitions.csv",
     )
     found = [out / f"{job.name}{ending}" for ending in endings]
     for kind in ("trc", "bvh", "c3d"):
@@ -288,11 +292,12 @@ def _draw(
         video.write(drawn, time_s=frame.time_s)
 
 
-def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
-    """The further forms of a finished .jsonl, each read frame by frame where the form allows."""
+def _tables(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], list[str]]:
+    """The further forms of a finished .jsonl, each read frame by frame where the form allows; and
+    what is in them, in words."""
     if wanted == replace(Wanted(), drawing=wanted.drawing, limit=wanted.limit):
-        return []
-    paths = []
+        return [], []
+    paths, notes = [], []
 
     def beside(ending: str) -> Path:
         paths.append(table.with_name(table.stem + ending))
@@ -313,6 +318,10 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
         write_angles(beside("_angles.csv"), open_jsonl(table)[1])
     if wanted.srt:
         write_srt(beside(".srt"), found)
+    if wanted.repetitions:
+        counted = repetitions(open_jsonl(table)[1])
+        write_repetitions(beside("_repetitions.csv"), counted)
+        notes = summary(counted) or ["no repetitions"]
     if wanted.openpose:
         write_openpose(beside("_openpose"), *open_jsonl(table))
     if wanted.parquet:
@@ -326,7 +335,7 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> list[Path]:
     ):
         if asked:
             paths += write(table.with_suffix(suffix), *open_jsonl(table))
-    return paths
+    return paths, notes
 
 
 def _jpeg(path: Path) -> bytes:
