@@ -156,6 +156,15 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     assert not {name for name in named if not (ROOT / name).exists() and "NAME" not in name}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_tests_that_are_named_are_there(page: Path) -> None:
+    """`tests/file.py::test_name` and `tests/file.py::TestClass::test_name`."""
+    for file, names in re.findall(r"`(tests/[\w/]+\.py)((?:::\w+)+)`", page.read_text()):
+        text = (ROOT / file).read_text()
+        for name in names.split("::")[1:]:
+            assert re.search(rf"^ *(def|class) {name}\b", text, re.M), f"{file} has no {name}"
+
+
 def test_the_readme_is_short_and_its_numbers_are_the_cards() -> None:
     text = README.read_text()
     assert len(text.splitlines()) <= 110

@@ -220,6 +220,19 @@ def test_drop_path_grows_with_depth_and_progress() -> None:
     assert torch.equal(model.eval()(x), model(x))
 
 
+def test_networks_begin_with_he() -> None:
+    """Normal, of deviation sqrt(2 / fan in) (Pham et al. 2019, 4.2)."""
+    torch.manual_seed(0)
+    model = ENASNet(PUBLISHED, ENASConfig(8, blocks=3, channels=20))
+    convs = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    shares = []
+    for conv in convs:
+        expected = (2 / conv.weight[0].numel()) ** 0.5
+        shares.append(float(conv.weight.detach().std()) / expected)
+    assert sum(shares) / len(shares) == pytest.approx(1, abs=0.02)
+    assert min(shares) > 0.7 and max(shares) < 1.3
+
+
 def test_a_network_learns_one_batch() -> None:
     torch.manual_seed(0)
     model = ENASNet(random_genotype(2, generator(1)), ENASConfig(4, 1, 6, 0.0, 0.0))

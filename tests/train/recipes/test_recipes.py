@@ -23,7 +23,7 @@ from poseact.models.stems import VGG16Stem
 from poseact.models.weights import network
 from poseact.people.motions import ACTIONS
 from poseact.train import loop
-from poseact.train.config import Config, Mix, Stage
+from poseact.train.config import AUGMENTS, Config, Mix, Stage
 from poseact.train.network import initial_network
 from poseact.train.optim import learning_rate
 from poseact.train.recipes.shipped import RECIPES, cost, recipe
@@ -141,6 +141,23 @@ def test_data_is_mixed_as_the_papers_say() -> None:
             own = [m for m in recipe(name).stages[-1].mix if m.batch == kind]
             assert sum(m.count * m.frames for m in own) == 32
     assert [len(recipe(name).stages[0].mix) for name in ("cvpr_mpii", "cvpr_h36m_only")] == [1, 1]
+
+
+def test_clips_and_pictures_are_changed_as_the_papers_say() -> None:
+    """CVPR 2018, appendix B; TPAMI 2020, 4.2.3, whose text has no translations."""
+    cvpr, tpami = AUGMENTS["cvpr"], AUGMENTS["tpami"]
+    assert (cvpr.angle_deg, cvpr.scale, 256 * cvpr.shift) == (45, (0.7, 1.3), 40)
+    assert (tpami.angle_deg, tpami.scale, tpami.shift) == (40, (0.7, 1.3), 0)
+    assert cvpr.flip == tpami.flip == 0.5
+    for name in EXPERIMENTS:
+        paper = name.partition("_")[0]
+        for stage in recipe(name).stages if not name.endswith("_released") else ():
+            for mix in stage.mix:
+                assert mix.augment == ("cvpr" if paper == "report" else paper)
+                distances = tuple(range(3, 11)) if paper == "tpami" else (1, 2, 3)
+                assert mix.steps == (distances if mix.frames > 1 else ())
+            if paper == "tpami":
+                assert (stage.action_weight, stage.confidence_weight) == (0.01, 0.01)
 
 
 def rate(stage: Stage, share: float) -> float:
