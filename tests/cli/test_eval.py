@@ -19,7 +19,7 @@ from poseact.core.layouts import COCO17, MPII16, PA17, convert, layout_named
 from poseact.core.types import Record
 from poseact.data.dataset import make_sample
 from poseact.data.sets import folder, h36m, mpii, penn
-from poseact.data.write import write_folder, write_mpii, write_penn
+from poseact.data.write import write_folder, write_mpii, write_ntu, write_penn
 from poseact.evaluate import actions, benchmarks, poses, views
 from poseact.evaluate.benchmarks import Crops, Scores
 from poseact.inference.procedures import Actions, ClipProtocol, single_clip
@@ -215,15 +215,36 @@ def test_what_was_trained_is_what_is_asked(
     assert told == [(1.5, 3, True), (1.5, 1, False), (1.25, 6, True), (1.25, 3, False)]
 
 
-def test_penn_by_clips_by_poses_and_as_released(score: Callable[..., dict]) -> None:
+def test_penn_by_clips_by_poses_and_as_released(
+    score: Callable[..., dict], complaint: Callable[..., str]
+) -> None:
     """Four frames are short of the four times six that a clip spans."""
     single, several = score("penn"), score("penn", "--protocol", "multi-clip")
     assert single["protocol"] == "single-clip" and single["counts"]["short"] == 4
     assert several["top1"] == single["top1"]
     assert score("penn", "--protocol", "released")["top1"] == 100
+    given = score("penn", "--protocol", "multi-clip-annotated")
+    assert given["counts"] == several["counts"] and len(given["by_action"]) == 4
+    assert "in one crop" in complaint(
+        "penn", "--protocol", "multi-clip-annotated", "--views", "flip"
+    )
     poses = score("penn", "--protocol", "pck-torso", "--step", "3")
     assert poses["counts"]["frames"] == 8 and len(poses["by_joint"]) == 13
     assert 0 < poses["pck_torso_0.2"] < 100
+
+
+def test_ntu_by_the_kinects_poses(
+    file: Path, people: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("throw", "clapping", "hand waving", "kicking something")
+    each = [replace(record, action=i) for i, record in enumerate(people)]
+    write_ntu({"train": each, "test": each}, tmp_path / "ntu", labels=names)
+    model, card = weights.load(file)
+    path = weights.save(tmp_path / "net.safetensors", model, replace(card, labels=(names,)))
+    command = ["eval", "--weights", str(path), "--data", "ntu", "--root", str(tmp_path / "ntu")]
+    assert main([*command, "--protocol", "cross-subject-kinect", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["counts"]["videos"] == 4 and set(found["by_action"]) == set(names)
 
 
 def test_own_clips_may_bring_boxes(
