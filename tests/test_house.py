@@ -38,7 +38,8 @@ ORDER: dict[str, str] = {
     "core": "layouts angles types geometry camera files reading typed console",
     "media": "pictures live video capture window inputs",
     "results": """
-        drawing panels plot jsonl table angle_table intervals repetitions page formats bvh __init__
+        drawing panels plot jsonl table angle_table intervals repetitions gaps page formats bvh
+        __init__
     """,
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
@@ -58,7 +59,7 @@ ORDER: dict[str, str] = {
         nobody synthetic write check tiles __init__
     """,
     "inference": """
-        window tracking smoothing detector look session procedures predictor live_session
+        window tracking smoothing sides detector look session procedures predictor live_session
         keypoint_sources jobs
     """,
     "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo",

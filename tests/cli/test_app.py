@@ -114,7 +114,7 @@ def test_a_video_gives_a_line_and_a_picture_for_every_frame(
 
 def test_the_forms_of_other_programs(weights: Path, clip: Path, out: Path) -> None:
     args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
-    args += ["--detector", "none"]
+    args += ["--detector", "none", "--fill-gaps"]
     forms = ("coco", "openpose", "trc", "actions", "srt", "angles", "bvh", "pyskl", "repetitions")
     assert main([*map(str, args), *(f"--{form}" for form in forms)]) == 0
     frames = {f"dance_{n:012d}_keypoints.json" for n in range(3)}

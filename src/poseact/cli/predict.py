@@ -63,6 +63,8 @@ class Predict:
     """Leave the annotated picture or video out."""
     smooth: Annotated[bool, arg(help_behavior_hint="")] = True
     """Leave the poses of a video as they are, not smoothed over time."""
+    fill_gaps: bool = False
+    """Fill gaps of at most 0.4 s in which somebody was not seen; marked `filled`, drawn faintly."""
     flip: bool = False
     """Average with the mirror image: a little better, half as fast."""
     limit: Annotated[int | None, arg(metavar="N")] = None
@@ -122,6 +124,7 @@ class Predict:
             angles=self.angles,
             srt=self.srt,
             repetitions=self.repetitions,
+            fill_gaps=self.fill_gaps,
             limit=self.limit,
         )
         box = None if self.box is None else np.array(self.box)

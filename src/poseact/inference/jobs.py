@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -36,6 +36,7 @@ from poseact.results.formats import (
     write_pyskl,
     write_trc,
 )
+from poseact.results.gaps import fill_gaps
 from poseact.results.intervals import intervals, write_intervals, write_srt
 from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
@@ -121,6 +122,7 @@ class Wanted:
     srt: bool = False
     angles: bool = False
     repetitions: bool = False
+    fill_gaps: bool = False
     limit: int | None = None
 
 
@@ -188,7 +190,8 @@ def predict_job(
                     size=source.size,
                 )
             )
-            noted = _Noted(islice(watch(source.seen, count), wanted.limit), writer)
+            seen = islice(watch(source.seen, count), wanted.limit)
+            noted = _Noted(_filled(seen) if wanted.fill_gaps else seen, writer)
             # A live source has no end of its own: Ctrl-C is its end, and what was seen is kept.
             with contextlib.suppress(*([KeyboardInterrupt] if source.live else [])):
                 try:
@@ -260,6 +263,11 @@ def _open(predictor: Predicts, job: Job, box: np.ndarray | None, stack: ExitStac
     return _Source(seen, reader.fps, reader.size, reader.frame_count, reader.live)
 
 
+def _filled(seen: Iterable[tuple[Frame, Result]]) -> Seen:
+    frames, found = tee(seen)
+    yield from zip((frame for frame, _ in frames), fill_gaps(result for _, result in found))
+
+
 class _Noted:
     """Passes frames on once their results are written. `Broken` if their size changes."""
 
@@ -295,7 +303,8 @@ def _draw(
 def _tables(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], list[str]]:
     """The further forms of a finished .jsonl, each read frame by frame where the form allows; and
     what is in them, in words."""
-    if wanted == replace(Wanted(), drawing=wanted.drawing, limit=wanted.limit):
+    same = {"drawing": wanted.drawing, "limit": wanted.limit, "fill_gaps": wanted.fill_gaps}
+    if wanted == replace(Wanted(), **same):
         return [], []
     paths, notes = [], []
 

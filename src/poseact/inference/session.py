@@ -19,6 +19,7 @@ from poseact.core.geometry import check_box, iou, overlaps, square
 from poseact.core.types import Person, Result
 from poseact.inference.detector import Detections, Detects
 from poseact.inference.look import CropNetwork, Look, check_picture
+from poseact.inference.sides import Sides
 from poseact.inference.smoothing import OneEuro
 from poseact.inference.tracking import (
     assign,
@@ -64,6 +65,8 @@ BLEND = 0.1
 """Weight of a new frame in the mean colours of somebody."""
 MEET = 0.05
 """From this overlap of two people's boxes on, their colours are not learnt."""
+TALL_MM = 1600.0
+"""Longer side of the box around an upright adult's joints."""
 CUT = 0.3
 """Mean difference of two small grey frames, of 1, at which another scene has begun."""
 
@@ -74,7 +77,8 @@ class Following:
 
     detector: finds them; None: one person, whose box, the given one or the whole frame, serves for
     every frame. people: at most so many, the largest; None is everyone. smooth: One Euro filter on
-    the poses. labels: of the actions, empty for poses alone. action_set: which of the model's sets.
+    the poses, and limbs keep their sides. labels: of the actions, empty for poses alone.
+    action_set: which of the model's sets.
     """
 
     detector: Detects | None
@@ -95,6 +99,7 @@ class Track:
     colours: np.ndarray
     window: ActionWindow
     sampler: Sampler
+    sides: Sides
     filters: tuple[OneEuro, OneEuro] = field(default_factory=lambda: (OneEuro(), OneEuro()))
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
     stray: int = 0
@@ -371,11 +376,14 @@ class Session:
             colours=somebody.colours,
             window=ActionWindow(model, card.frames, action_set=self._following.action_set),
             sampler=Sampler(card.fps),
+            sides=Sides(self._network.layout),
         )
 
     def _update(self, track: Track, somebody: Seen, frame: Frame) -> None:
         """What was seen of somebody: where to look next, how they move, what they do."""
         look, body = somebody.look, somebody.body
+        if self._following.smooth:
+            look = _on_its_sides(look, track.sides, frame.time_s, size=_side(body))
         person = self._network.person(look, frame.rgb, track=track.number)
         step_s = frame.time_s - track.seen_s
         if step_s > KEEP_S / 2 or step_s < 0:
@@ -407,6 +415,16 @@ class Session:
 
 def _size(frame: Frame) -> tuple[int, int]:
     return frame.rgb.shape[1], frame.rgb.shape[0]
+
+
+def _on_its_sides(look: Look, sides: Sides, time_s: float, *, size: float) -> Look:
+    """The look with left and right as they were before."""
+    points = look.xy
+    if look.uvd.shape[-1] == 3:  # depth on the scale of the picture
+        depth = (look.uvd[:, 2:] - 0.5) * DEPTH_RANGE_MM * size / TALL_MM
+        points = np.concatenate([points, depth], 1)
+    order = sides.order(points, time_s, size=size)
+    return replace(look, uvd=look.uvd[order], xy=look.xy[order], score=look.score[order])
 
 
 def _side(box: np.ndarray) -> float:

@@ -61,7 +61,7 @@ def line_px(person: Person) -> int:
 
 
 def _sure(person: Person, min_score: float) -> np.ndarray:
-    return np.nan_to_num(person.score) >= min_score  # (J,)
+    return (np.nan_to_num(person.score) >= min_score) & (not person.filled)  # (J,)
 
 
 def _draw_bones(out: np.ndarray, person: Person, min_score: float, *, sure: bool) -> np.ndarray:

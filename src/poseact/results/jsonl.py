@@ -223,6 +223,7 @@ def _person_json(person: Person, header: Header, index: int) -> dict[str, Any]:
         "score": _rounded(person.score, 4),
         "xyz": None if person.xyz is None else _rounded(person.xyz, 1),
         "action": None if person.action is None else _rounded(person.action, 4),
+        "filled": person.filled,
     }
 
 
@@ -258,4 +259,5 @@ def _read_person(value: dict[str, Any], header: Header) -> Person:
         layout=layout,
         track=min(int(value["track"]), 1 << 53),
         action=None if value["action"] is None else array("action", len(header.labels)),
+        filled=bool(value.get("filled", False)),
     )
