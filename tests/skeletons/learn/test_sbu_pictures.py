@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,14 +14,17 @@ from lifter_people import people as figures
 from poseact.cli.app import main
 from poseact.core.camera import FOCAL
 from poseact.core.geometry import box_around
-from poseact.core.layouts import H36M17, SBU15
+from poseact.core.layouts import H36M17, PA17, SBU15, convert
 from poseact.core.types import NO_TRACK, Person, Result
 from poseact.data.sets import sbu
+from poseact.evaluate.metrics import p_mpjpe
 from poseact.inference import predictor
 from poseact.media.pictures import Frame
 from poseact.models.weights import load_lifter
+from poseact.people.crowd import CROWD, render_crowd
 from poseact.skeletons.classifier import Bank, Pictures, hold_out, open_takes
 from poseact.skeletons.learn.sbu_pictures import lift_sbu
+from poseact.skeletons.pipeline import in_layout
 
 SIZE = (640, 480)
 FRAMES, FIRST = 6, 278  # the files count from the camera's first frame, not from the sequence's
@@ -118,6 +122,30 @@ def test_lifted_sequences_are_searched_in_random_folds(root: Path, tmp_path: Pat
     assert pictures.plain.shape[1:] == (3, 32, 32)
     with pytest.raises(ValueError, match="no random folds"):
         open_takes("msr3d", tmp_path, "train", folds="random")
+
+
+def test_two_rendered_people_are_found_and_lifted(tmp_path: Path) -> None:
+    """Nothing stands in for anything: pictures of two people, the shipped network and lifter."""
+    config = replace(CROWD, preset="easy", width=640, height=480, frames=4)
+    scene = render_crowd(config, 3, people=(2, 2))
+    folder = tmp_path / "sbu" / "s01s02" / "03" / "001"
+    write(tmp_path / "sbu", "s01s02/03/001", 2)
+    for t, picture in enumerate(scene.frames):
+        cv2.imwrite(str(folder / f"rgb_{FIRST + t:06d}.png"), picture[..., ::-1])
+    text = folder / "skeleton_pos.txt"
+    text.write_text("".join(text.read_text().splitlines(keepends=True)[:4]))
+    assert main(["data", "lift", "sbu", str(tmp_path / "sbu"), "-o", str(tmp_path / "lifted")]) == 0
+    (take,) = open_takes("sbu", tmp_path / "lifted", "train", fold=2)
+    assert take.poses.shape == (4, 2, 15, 3) and take.subject == "s01-s02" and take.action == 2
+    order = np.argsort(scene.xy[0, :, 0, 0])  # from left to right, as in the picture
+    truth = convert(scene.xyz[:, order], PA17, H36M17)
+    truth = in_layout(truth.astype(float), SBU15)  # T P 15 3
+    for person in range(2):
+        seen = np.isfinite(truth[0, person]).all(-1) & np.isfinite(take.poses[0, person]).all(-1)
+        pair = take.poses[:, person, seen].astype(float), truth[:, person, seen]
+        assert p_mpjpe(*pair).mean < 150  # mm
+    apart = [np.diff(poses[0, :, SBU15.index("thorax"), 0])[0] for poses in (take.poses, truth)]
+    assert apart[0] == pytest.approx(apart[1], rel=0.4)  # mm: what a camera that is guessed allows
 
 
 def test_the_command(
