@@ -35,7 +35,7 @@ STRANGERS = ("data", "models")
 # From the ground up again: a file imports from those before it. An `__init__` that is not named
 # here imports nothing.
 ORDER: dict[str, str] = {
-    "core": "layouts angles types geometry camera files reading typed console",
+    "core": "layouts angles types geometry camera files reading calibration typed console",
     "media": "pictures live video capture window inputs",
     "results": """
         drawing panels plot jsonl table angle_table intervals repetitions gaps page formats bvh
@@ -70,12 +70,13 @@ ORDER: dict[str, str] = {
         own/clips own/actions
     """,
     "skeletons": """
-        keypoints spmf spmf_tiles gaps lift classifier classifier_file pipeline cells
+        keypoints triangulate triangulate_files spmf spmf_tiles gaps lift classifier
+        classifier_file pipeline cells
         learn/lifter learn/search learn/search_table learn/sbu_pictures
     """,
     "cli": """
-        terminal options unified predict live lift demo models import_keras import_stem data
-        evaluate train train_actions train_lifter recipes search doctor app __init__
+        terminal options unified predict live lift triangulate demo models import_keras import_stem
+        data evaluate train train_actions train_lifter recipes search doctor app __init__
     """,
 }
 PLACE = {

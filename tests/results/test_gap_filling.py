@@ -47,9 +47,8 @@ def test_others_are_left_alone() -> None:
 
 
 def test_who_was_filled_in_is_drawn_faintly() -> None:
-    one = replace(
-        person(1), xy=np.random.default_rng(1).uniform(20, 180, (17, 2)), score=np.ones(17)
-    )
+    xy = np.random.default_rng(1).uniform(20, 180, (17, 2))
+    one = replace(person(1), xy=xy, score=np.ones(17))
     frame = moving([("idle", 0.1)])[0][0]
     black = np.zeros((200, 200, 3), np.uint8)
     plain = draw_people(black, replace(frame, people=(one,)))

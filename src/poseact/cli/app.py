@@ -36,12 +36,14 @@ from poseact.cli.terminal import complain
 from poseact.cli.train import Train
 from poseact.cli.train_actions import TrainActions
 from poseact.cli.train_lifter import TrainLifter
+from poseact.cli.triangulate import Triangulate
 from poseact.core.console import EXPECTED
 
 Command = (
     Annotated[Predict, subcommand("predict")]
     | Annotated[Live, subcommand("live")]
     | Annotated[Lift, subcommand("lift")]
+    | Annotated[Triangulate, subcommand("triangulate")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Models, subcommand("models")]
     | Annotated[ImportKeras, subcommand("import-keras")]

@@ -127,8 +127,15 @@ def write_trc(path: str | Path, header: Header, results: Iterable[Result]) -> li
     root, which stays at the origin: limbs move, the person does not travel. Cells of unknown
     joints, and of frames without the person, are empty. Errors as `markers`.
     """
+    return write_markers(path, header, markers(path, results))
+
+
+def write_markers(
+    path: str | Path, header: Header, people: Iterable[tuple[int | None, Markers]]
+) -> list[Path]:
+    """A TRC file for each of these people, as `markers` has them; the files written."""
     paths = []
-    for track, own in markers(path, results):
+    for track, own in people:
         file = numbered(path, track)
         with whole_file(file) as part, part.open("w", encoding="utf-8", newline="\n") as out:
             for line in _trc(file.name, header, own.frames, own.times_s, own.poses):
