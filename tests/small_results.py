@@ -14,7 +14,7 @@ from poseact.people.skeleton import random_offsets, to_layout
 from poseact.results.jsonl import Header
 
 LABELS = ("wave", "throw", "kick")
-HEADER = Header(PA17, LABELS, "clip.mp4", "spnet", 29.97, (640, 480))
+HEADER = Header(PA17, LABELS, "clip.mp4", "spnet", 29.97, (640, 480), 768.0, 1.82)
 
 
 def person(seed: int, *, track: int = 0, layout: Layout = PA17) -> Person:
@@ -24,9 +24,9 @@ def person(seed: int, *, track: int = 0, layout: Layout = PA17) -> Person:
     xyz = rng.normal(0, 400, (joints, 3))
     xy[3], xyz[5] = np.nan, np.nan
     box = np.array([1.25, 2.5, 300, 400])
-    return Person(
-        xy, xyz, rng.random(joints), box, layout, track, rng.dirichlet(np.ones(len(LABELS)))
-    )
+    score, action = rng.random(joints), rng.dirichlet(np.ones(len(LABELS)))
+    root = rng.normal(0, 3000, 3)
+    return Person(xy, xyz, score, box, layout, track, action, root=root)
 
 
 def results() -> list[Result]:

@@ -88,6 +88,9 @@ def test_a_picture_gives_results_and_an_annotated_picture(
     assert main([str(a) for a in args]) == 0
     assert files(out) == {"photo.jsonl", "photo.png", "photo.csv", "photo.html"}
     header, results = read_jsonl(out / "photo.jsonl")
+    assert (header.focal_px, header.height_m) == (pytest.approx(96), 1.7)
+    root = results[0].people[0].root
+    assert root is not None and root.shape == (3,) and root[2] > 0
     assert header.source == str(picture) and header.size == (80, 60) and header.fps is None
     assert len(results) == 1 and results[0].people[0].xy.shape == (17, 2)
     assert min(read_image(out / "photo.png").shape[:2]) >= 60

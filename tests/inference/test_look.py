@@ -5,7 +5,7 @@ import pytest
 
 from poseact.core.geometry import crop_matrix, transform
 from poseact.core.layouts import LSP14, PA17, Layout
-from poseact.inference.look import LIMBS, lift_to_mm
+from poseact.inference.look import LIMBS, lift_to_camera, lift_to_mm
 
 
 def posed(layout: Layout, rng: np.random.Generator) -> np.ndarray:
@@ -66,3 +66,26 @@ def test_lifting_scales_with_the_stature_that_is_assumed() -> None:
     assert np.isnan(
         lift_to_mm(np.full((14, 3), np.nan), np.eye(3), LSP14, focal_px=500, centre=(0, 0))
     ).all()
+
+
+@pytest.mark.parametrize("height_m", [1.2, 1.7, 2.0])
+def test_the_root_and_the_size_follow_stature_and_focal_length(height_m: float) -> None:
+    """Somebody flat before the camera: all of the pose grows with them, and so does their way."""
+    uv = np.random.default_rng(0).uniform(0.2, 0.8, (17, 2))
+    flat = np.concatenate([uv, np.full((17, 1), 0.5)], 1)
+    to_image = np.array([[200.0, 0, 300], [0, 200, 100], [0, 0, 1]])
+
+    def lifted(height_m: float, focal_px: float) -> np.ndarray:
+        return lift_to_camera(
+            flat, to_image, PA17, focal_px=focal_px, centre=(320, 240), stature_mm=1000 * height_m
+        )
+
+    xyz = lifted(height_m, 500.0)
+    np.testing.assert_allclose(xyz, lifted(1.0, 500.0) * height_m, rtol=1e-9)
+    xy = 500 * xyz[:, :2] / xyz[:, 2:] + (320, 240)
+    np.testing.assert_allclose(xy, uv * 200 + (300, 100), atol=1e-6)
+    assert lifted(height_m, 1000.0)[0, 2] == pytest.approx(2 * xyz[0, 2])
+    small = lift_to_mm(
+        flat, to_image, PA17, focal_px=500, centre=(320, 240), stature_mm=1000 * height_m
+    )
+    np.testing.assert_allclose(small, xyz - xyz[PA17.root])

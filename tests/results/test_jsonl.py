@@ -15,11 +15,11 @@ from poseact.core.types import Result
 from poseact.results.jsonl import Header, ResultsWriter, read_jsonl
 from small_results import HEADER, LABELS, person, results
 
-STEPS = {"xy": 0.01, "xyz": 0.1, "score": 1e-4, "box": 0.01, "action": 1e-4}
+STEPS = {"xy": 0.01, "xyz": 0.1, "root": 0.1, "score": 1e-4, "box": 0.01, "action": 1e-4}
 
 
 def write(path: Path, frames: list[Result], header: Header = HEADER) -> Path:
-    names = ("layout", "labels", "source", "model", "fps", "size")
+    names = ("layout", "labels", "source", "model", "fps", "size", "focal_px", "height_m")
     with ResultsWriter(path, **{name: getattr(header, name) for name in names}) as out:
         for result in frames:
             out.write(result)

@@ -79,6 +79,9 @@ class Slow:
 
     layout, labels = HEADER.layout, LABELS
 
+    def scale(self, size: tuple[int, int]) -> tuple[None, None]:
+        return None, None
+
     def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
         raise NotImplementedError
 

@@ -69,6 +69,10 @@ class Predict:
     """Average with the mirror image: a little better, half as fast."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Stop after this many frames of each video (or of a camera)."""
+    height: Annotated[float, arg(metavar="M")] = 1.7
+    """Stature of the people in metres: the scale of their 3D poses."""
+    focal: Annotated[float | None, arg(metavar="PX")] = None
+    """Focal length of the camera in px; by default 1.2 times the longer side of the frame."""
     device: Device = None
     """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
     threads: Annotated[int | None, arg(metavar="N")] = None
@@ -100,6 +104,8 @@ class Predict:
                 threads=self.threads,
                 flip=self.flip,
                 smooth=self.smooth,
+                focal_px=self.focal,
+                height_m=self.height,
                 people=people,
                 detector=_detector(self.detector, self.device),
                 action_set=None if unified else 0,

@@ -40,6 +40,8 @@ class Person:
     xy: (J, 2) px of the original frame. xyz: (J, 3) mm, root-relative, camera axes, or None.
     score: (J,) confidence 0..1. box: (4,) x0 y0 x1 y1 px. action: (A,) probabilities for the
     window that ends here, or None. filled: not seen in this frame, but in some before and after.
+    root: (3,) mm of the root joint from the camera's centre, or None: xyz + root is in camera
+    space. One picture does not tell it; it follows from an assumed stature and focal length.
     """
 
     xy: np.ndarray
@@ -50,6 +52,7 @@ class Person:
     track: int = 0
     action: np.ndarray | None = None
     filled: bool = False
+    root: np.ndarray | None = None
 
     def angle(self, name: str, *, of: Literal["xyz", "xy"] = "xyz") -> float:
         """A joint angle in degrees, 0 to 180, such as "l_knee"; NaN where a joint of it is unknown

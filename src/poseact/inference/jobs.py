@@ -55,6 +55,7 @@ class Predicts(Protocol):
     layout: Layout
     labels: tuple[str, ...]
 
+    def scale(self, size: tuple[int, int], /) -> tuple[float | None, float | None]: ...
     def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result: ...
     def video(self, source: VideoReader, *, box: np.ndarray | None = None) -> Seen: ...
 
@@ -179,6 +180,7 @@ def predict_job(
             count = source.count
             if wanted.limit is not None:
                 count = wanted.limit if count is None else min(count, wanted.limit)
+            focal_px, height_m = predictor.scale(source.size)
             writer = stack.enter_context(
                 ResultsWriter(
                     table,
@@ -188,6 +190,8 @@ def predict_job(
                     model=model,
                     fps=source.fps,
                     size=source.size,
+                    focal_px=focal_px,
+                    height_m=height_m,
                 )
             )
             seen = islice(watch(source.seen, count), wanted.limit)

@@ -271,6 +271,7 @@ def watch_live(
 
 
 def _results(predictor: Predictor, capture: Capture, record: Path, model: str) -> ResultsWriter:
+    focal_px, height_m = predictor.scale(capture.size)
     return ResultsWriter(
         record.with_suffix(".jsonl"),
         layout=predictor.layout,
@@ -279,4 +280,6 @@ def _results(predictor: Predictor, capture: Capture, record: Path, model: str) -
         model=model,
         fps=capture.fps,
         size=capture.size,
+        focal_px=focal_px,
+        height_m=height_m,
     )

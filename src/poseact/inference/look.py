@@ -20,6 +20,8 @@ from poseact.models.weights import Card
 
 MOST_CROPS = 64
 """Of more, a batch is run in parts."""
+HEIGHT_M = 1.7
+"""Stature of somebody of whom nothing is known."""
 SMALLEST_PX = 16
 """Pictures with a shorter side hold no person a network could see."""
 
@@ -41,9 +43,25 @@ def lift_to_mm(
     *,
     focal_px: float,
     centre: tuple[float, float],
-    stature_mm: float = 1700.0,
+    stature_mm: float = 1000 * HEIGHT_M,
 ) -> np.ndarray:
-    """Root-relative camera points (J, 3) mm from crop points and depths (J, 3).
+    """Root-relative points (J, 3) mm in camera axes: `lift_to_camera` less the root."""
+    xyz = lift_to_camera(
+        uvd, to_image, layout, focal_px=focal_px, centre=centre, stature_mm=stature_mm
+    )
+    return xyz - xyz[layout.root]
+
+
+def lift_to_camera(
+    uvd: np.ndarray,
+    to_image: np.ndarray,
+    layout: Layout,
+    *,
+    focal_px: float,
+    centre: tuple[float, float],
+    stature_mm: float = 1000 * HEIGHT_M,
+) -> np.ndarray:
+    """Camera points (J, 3) mm, from the camera's centre, of crop points and depths (J, 3).
 
     Depth is what the network says: z = (d - 0.5) * 2000 mm from the root. One picture cannot tell
     how far away somebody is, so x and y get their scale from an ASSUMED person: the root is put at
@@ -71,8 +89,7 @@ def lift_to_mm(
     c = float((along**2).sum()) - float(((share[known] * stature_mm) ** 2).sum())
     root_mm = (-b + np.sqrt(max(b * b - a * c, 0.0))) / a
     nearest = max(500.0, 300.0 - float(np.nanmin(depth)))  # every joint in front of the camera
-    xyz = ray * (np.clip(root_mm, nearest, 1e5) + depth)
-    return xyz - xyz[layout.root]
+    return ray * (np.clip(root_mm, nearest, 1e5) + depth)
 
 
 def _limbs(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -114,7 +131,8 @@ class CropNetwork:
     """A network that sees crops, and what is needed to ask it about boxes in frames.
 
     model: on `device`, ready to run. flip: average with the mirror image (twice the cost).
-    focal_px: of the camera; None assumes `FOCAL` times the longer side of the frame.
+    focal_px: of the camera; None assumes `FOCAL` times the longer side of the frame. height_m:
+    stature of the people.
     """
 
     def __init__(
@@ -125,11 +143,12 @@ class CropNetwork:
         device: torch.device,
         flip: bool = False,
         focal_px: float | None = None,
+        height_m: float = HEIGHT_M,
     ) -> None:
         self.model: FrameNetwork = model
         self.card, self.device = card, device
         self.layout = layout_named(card.layout)
-        self._flip, self._focal_px = flip, focal_px
+        self._flip, self._focal_px, self.height_m = flip, focal_px, height_m
 
     def look(self, rgb: np.ndarray, boxes: np.ndarray) -> list[Look]:
         """Run the network on boxes (N, 4) px of one frame, in one batch.
@@ -182,17 +201,24 @@ class CropNetwork:
 
     def person(self, look: Look, rgb: np.ndarray, *, track: int) -> Person:
         """The person in one crop of the frame `rgb`; xyz is None for a network without depth."""
-        xyz = None
+        xyz = root = None
         if look.uvd.shape[-1] == 3:
             height, width = rgb.shape[:2]
-            xyz = lift_to_mm(
+            camera = lift_to_camera(
                 look.uvd,
                 look.to_image,
                 self.layout,
-                focal_px=self._focal_px or FOCAL * max(height, width),
+                focal_px=self.focal_px((width, height)),
                 centre=(width / 2, height / 2),
+                stature_mm=1000 * self.height_m,
             )
-        return Person(look.xy, xyz, look.score, look.box, self.layout, track)
+            root = camera[self.layout.root]
+            xyz = camera - root
+        return Person(look.xy, xyz, look.score, look.box, self.layout, track, root=root)
+
+    def focal_px(self, size: tuple[int, int]) -> float:
+        """The focal length for frames of (width, height) px, given or assumed."""
+        return self._focal_px or FOCAL * max(size)
 
     def _mean_of_views(self, values: Tensor, count: int, *, mirror: bool) -> np.ndarray:
         """(N, J, D) from (views * N, J, D): the mirror image's joints exchange sides (and u)."""

@@ -17,7 +17,7 @@ import torch
 from poseact.core.geometry import check_box
 from poseact.core.types import Result
 from poseact.inference.detector import Detects, PeopleDetector
-from poseact.inference.look import CropNetwork, Look, check_picture
+from poseact.inference.look import HEIGHT_M, CropNetwork, Look, check_picture
 from poseact.inference.session import SAME, Following, Session
 from poseact.inference.tracking import likeness, pose_box
 from poseact.media.inputs import list_inputs
@@ -41,8 +41,9 @@ class Predictor:
     smooth: One Euro filter on the poses of a video. people: "all", "one" (the largest) or at most
     so many. detector: "people" is the shipped one, "none" gives one person, whose box, the given
     one or the whole frame, serves for every frame; or a callable of your own. focal_px: of the
-    camera; None assumes `FOCAL` times the longer side of the frame. action_set: which of the
-    model's sets, None for poses alone.
+    camera; None assumes `FOCAL` times the longer side of the frame. height_m: stature of the
+    people, which scales their 3D poses. action_set: which of the model's sets, None for poses
+    alone.
 
     Raises FileNotFoundError or ValueError for unusable weights, exit or device.
     """
@@ -59,6 +60,7 @@ class Predictor:
         people: Literal["all", "one"] | int = "all",
         detector: Literal["people", "none"] | Detects = "people",
         focal_px: float | None = None,
+        height_m: float = HEIGHT_M,
         action_set: int | None = 0,
     ) -> None:
         if threads is not None:
@@ -73,7 +75,12 @@ class Predictor:
             model = model.cut(*exit)
         model = model.eval().to(on)
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.network = CropNetwork(model, self.card, device=on, flip=flip, focal_px=focal_px)
+        for name, value in (("focal_px", focal_px), ("height_m", height_m)):
+            if value is not None and not 0 < value < 1e6:
+                raise ValueError(f"{name} is more than 0, got {value}")
+        self.network = CropNetwork(
+            model, self.card, device=on, flip=flip, focal_px=focal_px, height_m=height_m
+        )
         self.model, self.layout = model, self.network.layout
         self.labels: tuple[str, ...] = ()
         if self.model.config.actions and action_set is not None:
@@ -81,6 +88,10 @@ class Predictor:
         self.smooth, self._action_set = smooth, action_set or 0
         self._people = _count(people)
         self._detector, self._still_detector = _detectors(detector, on)
+
+    def scale(self, size: tuple[int, int]) -> tuple[float, float]:
+        """What 3D poses rest on in frames of (width, height) px: focal length px, stature m."""
+        return self.network.focal_px(size), self.network.height_m
 
     def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
         """Everyone in a picture (H, W, 3) uint8 RGB, the largest first; or who is in `box` (4,) px.

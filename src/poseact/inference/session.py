@@ -100,7 +100,7 @@ class Track:
     window: ActionWindow
     sampler: Sampler
     sides: Sides
-    filters: tuple[OneEuro, OneEuro] = field(default_factory=lambda: (OneEuro(), OneEuro()))
+    filters: tuple[OneEuro, ...] = field(default_factory=lambda: tuple(OneEuro() for _ in range(3)))
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
     stray: int = 0
     action: np.ndarray | None = None
@@ -407,10 +407,13 @@ class Session:
         if not self._following.smooth:
             return person
         side = _side(person.box)
-        plane, space = track.filters
+        plane, space, place = track.filters
         xy = plane(person.xy, time_s, scale=side)
         xyz = None if person.xyz is None else space(person.xyz, time_s, scale=DEPTH_RANGE_MM)
-        return replace(person, xy=xy, xyz=xyz)
+        root = None
+        if person.root is not None:
+            root = place(person.root[None], time_s, scale=DEPTH_RANGE_MM)[0]
+        return replace(person, xy=xy, xyz=xyz, root=root)
 
 
 def _size(frame: Frame) -> tuple[int, int]:

@@ -52,5 +52,7 @@ def _between(a: Person, b: Person, share: float) -> Person:
         return x + share * (y - x)
 
     xyz = None if a.xyz is None or b.xyz is None else mixed(a.xyz, b.xyz)
+    root = None if a.root is None or b.root is None else mixed(a.root, b.root)
     score, box = np.minimum(a.score, b.score), mixed(a.box, b.box)
-    return Person(mixed(a.xy, b.xy), xyz, score, box, a.layout, a.track, filled=True)
+    xy = mixed(a.xy, b.xy)
+    return Person(xy, xyz, score, box, a.layout, a.track, filled=True, root=root)

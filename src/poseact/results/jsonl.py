@@ -28,6 +28,7 @@ UNITS = {
     "xy": "px of the upright frame, x right, y down, (0, 0) is the corner of the first pixel",
     "xyz": "mm, root-relative, camera axes: x right, y down, z forward",
     "box": "px, x0 y0 x1 y1",
+    "root": "mm, camera axes, from the camera to the root: xyz + root is a point in camera space",
     "score": "0..1",
     "action": "probability per label, for the window that ends at this frame",
 }
@@ -35,7 +36,11 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What holds for all frames. fps and size (width, height) px: None where unknown."""
+    """What holds for all frames. fps and size (width, height) px: None where unknown.
+
+    focal_px, height_m: the focal length and the stature that 3D poses rest on, given or assumed;
+    None where they rest on none.
+    """
 
     layout: Layout
     labels: tuple[str, ...] = ()
@@ -43,6 +48,8 @@ class Header:
     model: str = ""
     fps: float | None = None
     size: tuple[int, int] | None = None
+    focal_px: float | None = None
+    height_m: float | None = None
 
 
 class ResultsWriter:
@@ -65,9 +72,11 @@ class ResultsWriter:
         model: str = "",
         fps: float | None = None,
         size: tuple[int, int] | None = None,
+        focal_px: float | None = None,
+        height_m: float | None = None,
     ) -> None:
         self.path = Path(path)
-        self.header = Header(layout, tuple(labels), source, model, fps, size)
+        self.header = Header(layout, tuple(labels), source, model, fps, size, focal_px, height_m)
         self._output = Unfinished(self.path)
         self._file = self._output.part.open("w", encoding="utf-8", newline="\n")
         self._line(header_json(self.header))
@@ -157,6 +166,8 @@ def header_json(header: Header) -> dict[str, Any]:
         "model": header.model,
         "fps": header.fps,
         "size": header.size,
+        "focal_px": header.focal_px,
+        "height_m": header.height_m,
     }
 
 
@@ -176,6 +187,8 @@ def _read_header(text: str) -> Header:
         value["model"],
         value["fps"],
         (int(width_height[0]), int(width_height[1])) if width_height else None,
+        value.get("focal_px"),
+        value.get("height_m"),
     )
 
 
@@ -187,6 +200,10 @@ def _check_header(value: dict[str, Any], layout: Layout) -> None:
         raise ValueError("names of joints and labels, source and model are text")
     if not all(type(p) is int and p in numbers for p in layout.parents) or -1 not in layout.parents:
         raise ValueError(f"parents are numbers of joints, -1 for the root, got {layout.parents}")
+    for name in ("focal_px", "height_m"):
+        number = value.get(name)
+        if number is not None and not 0 < float(number) < 1e6:
+            raise ValueError(f"{name} is more than 0, got {number!r:.40}")
     fps, size = value["fps"], value["size"]
     if fps is not None and not 0 < float(fps) < 1e6:
         raise ValueError(f"fps is frames a second, got {fps!r:.40}")
@@ -222,6 +239,7 @@ def _person_json(person: Person, header: Header, index: int) -> dict[str, Any]:
         "xy": _rounded(person.xy, 2),
         "score": _rounded(person.score, 4),
         "xyz": None if person.xyz is None else _rounded(person.xyz, 1),
+        "root": None if person.root is None else _rounded(person.root, 1),
         "action": None if person.action is None else _rounded(person.action, 4),
         "filled": person.filled,
     }
@@ -260,4 +278,5 @@ def _read_person(value: dict[str, Any], header: Header) -> Person:
         track=min(int(value["track"]), 1 << 53),
         action=None if value["action"] is None else array("action", len(header.labels)),
         filled=bool(value.get("filled", False)),
+        root=None if value.get("root") is None else array("root", 3),
     )

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from poseact.core.files import whole_file
 from poseact.core.types import Person, Result
@@ -151,6 +150,8 @@ def _counted(
     trunk: np.ndarray,
     feet: np.ndarray,
 ) -> list[Repetition]:
+    from scipy.signal import find_peaks  # which takes long to import
+
     found = []
     peaks, about = find_peaks(angle, prominence=movement.range_deg, height=movement.peak_deg)
     edges = [0, *peaks.tolist(), len(angle) - 1]

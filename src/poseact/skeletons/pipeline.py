@@ -80,6 +80,10 @@ class Unified:
             (self.labels,) = classifier.card.labels
             check_layout(layout_named(classifier.card.layout))
 
+    def scale(self, size: tuple[int, int]) -> tuple[None, None]:
+        """The lifter assumes neither a focal length nor a stature."""
+        return None, None
+
     def notes(self) -> list[str]:
         """What a user should know, a line each."""
         have, lines = self.poses.layout, []

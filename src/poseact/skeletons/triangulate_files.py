@@ -94,6 +94,7 @@ def _write_jsonl(
         model=f"{header.model}, triangulated",
         fps=header.fps,
         size=header.size,
+        focal_px=float(camera.K[0, 0]),
     )
     with writer:
         for frame in sorted(times_s):
@@ -117,7 +118,8 @@ def _person(
     shown = xy[np.isfinite(xy).all(-1)]
     box = np.concatenate([shown.min(0), shown.max(0)]) if len(shown) else np.full(4, np.nan)
     score = np.where(known, 1.0, 0.0)
-    return Person(xy, xyz - xyz[header.layout.root], score, box, header.layout, track)
+    root = xyz[header.layout.root]
+    return Person(xy, xyz - root, score, box, header.layout, track, root=root)
 
 
 def _write_csv(
