@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from poseact.core.layouts import PA17
 from poseact.core.types import Person, Result
-from poseact.results.intervals import Interval, intervals, write_intervals, write_srt
+from poseact.results.intervals import Interval, Steady, intervals, write_intervals, write_srt
 
 LABELS = ("walk", "wave", "none")
 FPS = 10
@@ -50,6 +51,18 @@ def test_everyone_has_a_timeline_and_a_gap_ends_an_interval() -> None:
     found = intervals(results([0] * 40, [1] * 10 + [None] * 20 + [1] * 10))
     assert [(i.track, i.label) for i in found] == [(0, "walk"), (1, "wave"), (1, "wave")]
     assert found[1].end_s == pytest.approx(0.9) and found[2].start_s == pytest.approx(3.0)
+
+
+def test_what_is_drawn_does_not_flicker() -> None:
+    rng = np.random.default_rng(0)
+    steady, drawn = Steady(), []
+    for result in results([0] * 20 + [1, 0, 1] + [0] * 12 + [1] * 30 + [2] * 30):
+        (person,) = result.people
+        noisy = np.asarray(person.action) + rng.uniform(0, 0.1, 3)
+        (shown,) = steady(replace(result, people=(replace(person, action=noisy),))).people
+        drawn.append(None if shown.action is None else int(shown.action.argmax()))
+    changes = [a for a, b in zip(drawn, [*drawn[1:], -1]) if a != b]
+    assert changes == [0, 1, None]  # the last label is none
 
 
 def test_files(tmp_path: Path) -> None:

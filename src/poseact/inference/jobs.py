@@ -37,7 +37,7 @@ from poseact.results.formats import (
     write_trc,
 )
 from poseact.results.gaps import fill_gaps
-from poseact.results.intervals import intervals, write_intervals, write_srt
+from poseact.results.intervals import Steady, intervals, write_intervals, write_srt
 from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
 from poseact.results.panels import annotate
@@ -293,8 +293,9 @@ def _draw(
 ) -> None:
     """The annotated picture (no fps) or video, which is finished when the stack is."""
     video: VideoWriter | None = None
+    steady = Steady()
     for frame, result in seen:
-        drawn = annotate(frame.rgb, result)
+        drawn = annotate(frame.rgb, steady(result))
         if fps is None:
             write_image(path, drawn)
             return

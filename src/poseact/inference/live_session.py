@@ -25,6 +25,7 @@ from poseact.media.pictures import Frame
 from poseact.media.video import VideoWriter
 from poseact.models.frames import FrameOutput
 from poseact.models.weights import Network
+from poseact.results.intervals import Steady
 from poseact.results.jsonl import ResultsWriter
 from poseact.results.panels import annotate
 
@@ -243,7 +244,7 @@ def watch_live(
     for its header. A line about how it goes is said now and then. What was recorded is kept however
     it ends, unless by an error.
     """
-    progress, said_s = Progress(), 0.0
+    progress, said_s, steady = Progress(), 0.0, Steady()
     with ExitStack() as stack:
         stack.enter_context(capture)
         results: ResultsWriter | None = None
@@ -252,7 +253,7 @@ def watch_live(
         video: VideoWriter | None = None
         with suppress(KeyboardInterrupt):
             for frame, result in follow_live(predictor, capture, progress, fps=fps):
-                drawn = annotate(frame.rgb, result) if record or window else frame.rgb
+                drawn = annotate(frame.rgb, steady(result)) if record or window else frame.rgb
                 if results is not None and record is not None:
                     results.write(result)
                     if video is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,31 @@ def _close(state: _Open, track: int, labels: Sequence[str], done: list[Interval]
         mean = state.total / max(state.count, 1)
         done.append(Interval(track, labels[state.label], state.start_s, state.time_s, mean))
     state.label = None
+
+
+class Steady:
+    """For drawings: results of one video, frame by frame, whose actions do not flicker."""
+
+    def __init__(self) -> None:
+        self._going: dict[int, _Open] = {}
+
+    def __call__(self, result: Result) -> Result:
+        """The frame with steadied probabilities, that of the action which is going on the highest.
+
+        As in `intervals`, but at once; who does nothing that is sure enough has no action.
+        """
+        now, people = result.time_s, []
+        for person in result.people:
+            action = None
+            if person.action is not None and len(result.labels):
+                seen = np.nan_to_num(person.action)
+                state = self._going.setdefault(person.track, _Open(seen, now))
+                _advance(state, person.track, seen, now, result.labels, [])
+                if state.label is not None:
+                    action = np.minimum(state.mean, state.mean[state.label])
+            people.append(replace(person, action=action))
+        self._going = {t: s for t, s in self._going.items() if now - s.time_s <= GAP_S}
+        return replace(result, people=tuple(people))
 
 
 # --------------------------------------------------------------------------------------- files
