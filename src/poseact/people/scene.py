@@ -75,17 +75,24 @@ def render_clip(config: PeopleConfig, index: int) -> RenderedClip:
 
 
 def render_motion(
-    motion: Motion, config: PeopleConfig, rng: np.random.Generator, *, body: Body | None = None
+    motion: Motion,
+    config: PeopleConfig,
+    rng: np.random.Generator,
+    *,
+    body: Body | None = None,
+    view: View | None = None,
 ) -> RenderedClip:
     """Render a given motion; its length replaces `config.frames`.
 
-    `body` must have the motion's bone offsets; None makes one in code. With ``crop="clip"`` the
+    `body` must have the motion's bone offsets; None makes one in code. `view` is the camera; None
+    draws one. With ``crop="clip"`` the
     camera is fixed and frames the whole motion with `config.margin`.
     """
     body = random_body(rng, motion.offsets) if body is None else body
     difficulty = PRESETS[config.preset]
     people = [act(body, motion, rng)]
-    view = place_camera(motion, config, difficulty, rng)
+    if view is None:
+        view = place_camera(motion, config, difficulty, rng)
     if rng.random() < difficulty.distractor:
         middle, toward, sideways = standpoint(motion, view)
         side = rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)
