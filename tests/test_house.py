@@ -44,7 +44,7 @@ ORDER: dict[str, str] = {
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
         multitask
-        lifter enas enas_controller densenet temporal weights shipped_models
+        lifter enas enas_controller densenet temporal weights exported shipped_models
         original/zoo original/hdf5 original/blueprints original/convert
     """,
     "people": """
@@ -74,9 +74,10 @@ ORDER: dict[str, str] = {
         classifier_file pipeline cells
         learn/lifter learn/search learn/search_table learn/sbu_pictures
     """,
+    "export": "onnx_file",
     "cli": """
         terminal options unified predict live lift triangulate demo models import_keras import_stem
-        data evaluate train train_actions train_lifter recipes search doctor app __init__
+        export data evaluate train train_actions train_lifter recipes search doctor app __init__
     """,
 }
 PLACE = {

@@ -24,6 +24,7 @@ from poseact.cli.data import Data
 from poseact.cli.demo import Demo
 from poseact.cli.doctor import Doctor
 from poseact.cli.evaluate import Evaluate
+from poseact.cli.export import Export
 from poseact.cli.import_keras import ImportKeras
 from poseact.cli.import_stem import ImportStem
 from poseact.cli.lift import Lift
@@ -48,6 +49,7 @@ Command = (
     | Annotated[Models, subcommand("models")]
     | Annotated[ImportKeras, subcommand("import-keras")]
     | Annotated[ImportStem, subcommand("import-stem")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Evaluate, subcommand("eval")]
     | Annotated[Train, subcommand("train")]

@@ -23,7 +23,7 @@ class Predict:
     out: Out = Path("poseact_out")
     """Folder for NAME.jsonl and the annotated picture (png) or video (mp4)."""
     weights: str = "spnet-s"
-    """A shipped model (see `poseact models`) or a weights file."""
+    """A shipped model (see `poseact models`), a weights file or an exported one (.onnx)."""
     exit: Exit = None
     """Stop at this prediction block: faster, less exact."""
     people: Annotated[str, arg(metavar="all|one|N")] = "all"
@@ -77,6 +77,8 @@ class Predict:
     """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """CPU threads."""
+    runtime: Literal["onnx", "openvino"] | None = None
+    """Who runs a file that `poseact export` has written: ONNX Runtime unless told otherwise."""
     model: Literal["network", "unified"] = "network"
     """The network alone; or 2D joints lifted to 3D and their actions (docs/unified.md)."""
     unified: UnifiedOptions = UnifiedOptions()
@@ -109,6 +111,7 @@ class Predict:
                 people=people,
                 detector=_detector(self.detector, self.device),
                 action_set=None if unified else 0,
+                runtime=self.runtime,
             )
 
         if unified:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream, newest
 from poseact.media.pictures import Frame, read_image
 from poseact.media.video import VideoReader
-from poseact.models.weights import Card, load
+from poseact.models.exported import Exported, ExportedNetwork, Runtime, is_exported, load_exported
+from poseact.models.weights import Card, Loaded, Network, load
 
 STILL_SIDE = 448
 """Px of the longer side of a picture as the detector sees it; of a video it is `detector.SIDE`."""
@@ -43,7 +44,8 @@ class Predictor:
     one or the whole frame, serves for every frame; or a callable of your own. focal_px: of the
     camera; None assumes `FOCAL` times the longer side of the frame. height_m: stature of the
     people, which scales their 3D poses. action_set: which of the model's sets, None for poses
-    alone.
+    alone. runtime: of a file that `poseact export` has written (it runs on the CPU, and its exit
+    was chosen then): "onnx", its default, or "openvino"; of weights there is only PyTorch, None.
 
     Raises FileNotFoundError or ValueError for unusable weights, exit or device.
     """
@@ -62,28 +64,30 @@ class Predictor:
         focal_px: float | None = None,
         height_m: float = HEIGHT_M,
         action_set: int | None = 0,
+        runtime: Runtime | None = None,
     ) -> None:
         if threads is not None:
             if threads < 1:
                 raise ValueError(f"threads is a count of 1 or more, got {threads}")
             torch.set_num_threads(threads)
-        on = _device(device)
-        model, self.card = load(weights, device=str(on))
-        if exit is not None:
-            if tuple(exit) not in model.exits:
-                raise ValueError(f"no exit {tuple(exit)} in {weights}; it has {list(model.exits)}")
-            model = model.cut(*exit)
-        model = model.eval().to(on)
-        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         for name, value in (("focal_px", focal_px), ("height_m", height_m)):
             if value is not None and not 0 < value < 1e6:
                 raise ValueError(f"{name} is more than 0, got {value}")
+        self._weights = weights
+        model: Network | ExportedNetwork
+        if is_exported(weights):
+            model, self.card = _exported(weights, exit, device, runtime, threads)
+            on, acts = torch.device("cpu"), model.acts
+        else:
+            on = _device(device)
+            model, self.card = _network(weights, exit, on, runtime)
+            acts = bool(model.config.actions)
         self.network = CropNetwork(
             model, self.card, device=on, flip=flip, focal_px=focal_px, height_m=height_m
         )
-        self.model, self.layout = model, self.network.layout
+        self.layout = self.network.layout
         self.labels: tuple[str, ...] = ()
-        if self.model.config.actions and action_set is not None:
+        if acts and action_set is not None:
             self.labels = _labels(self.card, action_set)
         self.smooth, self._action_set = smooth, action_set or 0
         self._people = _count(people)
@@ -92,6 +96,13 @@ class Predictor:
     def scale(self, size: tuple[int, int]) -> tuple[float, float]:
         """What 3D poses rest on in frames of (width, height) px: focal length px, stature m."""
         return self.network.focal_px(size), self.network.height_m
+
+    @property
+    def model(self) -> Network:
+        """The network in PyTorch; ValueError if this predictor has an exported file."""
+        if isinstance(self.network.model, ExportedNetwork):
+            raise ValueError(f"{self._weights} is an exported file; this needs its weights")
+        return cast(Network, self.network.model)
 
     def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
         """Everyone in a picture (H, W, 3) uint8 RGB, the largest first; or who is in `box` (4,) px.
@@ -183,6 +194,38 @@ class Predictor:
                 one_each.append(look)
         one_each.sort(key=lambda s: -float(np.prod(s.box[2:] - s.box[:2])))
         return one_each[: self._people]
+
+
+def _network(
+    weights: str | Path, exit: tuple[int, int] | None, device: torch.device, runtime: Runtime | None
+) -> Loaded:
+    if runtime is not None:
+        raise ValueError(
+            f"runtime {runtime} is for exported files; write one with: "
+            f"poseact export {weights} -o NAME.onnx"
+        )
+    model, card = load(weights, device=str(device))
+    if exit is not None:
+        if tuple(exit) not in model.exits:
+            raise ValueError(f"no exit {tuple(exit)} in {weights}; it has {list(model.exits)}")
+        model = model.cut(*exit)
+    model = model.eval().to(device)
+    model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return Loaded(model, card)
+
+
+def _exported(
+    weights: str | Path,
+    exit: tuple[int, int] | None,
+    device: str | None,
+    runtime: Runtime | None,
+    threads: int | None,
+) -> Exported:
+    if exit is not None:
+        raise ValueError(f"{weights}: the exit of an exported file is chosen by poseact export")
+    if device not in (None, "cpu"):
+        raise ValueError(f"{weights}: exported files run on the CPU, not on {device}")
+    return load_exported(weights, runtime=runtime or "onnx", threads=threads)
 
 
 def _size(rgb: np.ndarray) -> tuple[int, int]:

@@ -322,7 +322,7 @@ class CentreHeads(nn.Module):
         heat, regress = self.heatmap(x), self.regress(x)
         n, joints, h, w = heat.shape
         rows, columns = (torch.arange(k, device=x.device, dtype=x.dtype) for k in (h, w))
-        middle = torch.hypot(rows[:, None] - h / 2, columns - w / 2)  # cells
+        middle = ((rows[:, None] - h / 2) ** 2 + (columns - w / 2) ** 2).sqrt()  # cells
         centre = (self.centre(x)[:, 0].sigmoid() / (middle + NEAR)).flatten(1).argmax(1)
         index = centre[:, None, None].expand(-1, 2 * joints, 1)
         offset = regress.flatten(2).gather(2, index).view(n, joints, 2)  # y x, cells

@@ -236,11 +236,16 @@ def read_file(path: Path) -> tuple[Card, dict[str, Tensor]]:
         ) from error
     if header is None:
         raise ValueError(f"{path} is a safetensors file without a poseact card")
+    return parse_card(header, path), tensors
+
+
+def parse_card(header: str, path: Path) -> Card:
+    """The card in a file's header; ValueError names the file."""
     try:
         card = json.loads(header)
         config = card["config"].items()
         card["config"] = {k: tuple(v) if isinstance(v, list) else v for k, v in config}
         layout_named(card["layout"])
-        return typed(Card, card), tensors
+        return typed(Card, card)
     except (TypeError, LookupError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: its poseact card cannot be read ({error})") from error

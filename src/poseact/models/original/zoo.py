@@ -67,8 +67,8 @@ LICENCE = (
 
 SIDES = (
     "left and right are as seen in the picture: the original's NTU tables exchange the Kinect's "
-    "names, and so undo that its pictures are mirror images; MPII and Human3.6M, learned beside it, "
-    "need no exchange (by the tables; the file itself was not at hand)"
+    "names, and so undo that its pictures are mirror images; MPII and Human3.6M, learned beside "
+    "it, need no exchange (by the tables; the file itself was not at hand)"
 )
 """X of the Kinect grows to the sensor's left, columns of NTU's pictures grow with X (the first
 joint of sample S001C001P001R001A001: x = 0.22 m, column 1036 of 1920): they are mirror images."""
