@@ -10,6 +10,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ from tests.data.sets import (
     test_msr3d,
     test_ntu,
 )
+from tests.fuzz import seeds_cameras as cameras
 from tests.small_media import clip, gradient
 from tests.small_results import HEADER, results
 
@@ -426,6 +428,13 @@ READERS: dict[str, Reader] = {
     "boxes_csv": Reader(
         own_clips, "boxes.csv", lambda root: folder.load(root, "all", boxes=root / "boxes.csv")
     ),
+    "calibration_toml": Reader(cameras.toml, "a.toml", cameras.read_cameras),
+    **{
+        f"calibration_{form}": Reader(
+            partial(cameras.opencv, name=f"a.{form}"), f"a.{form}", cameras.read_cameras
+        )
+        for form in ("yml", "json")
+    },
     "coco_json": Reader(
         lambda root: test_coco.write(root, test_coco.PEOPLE),
         "annotations/person_keypoints_val2017.json",
@@ -579,6 +588,7 @@ READERS: dict[str, Reader] = {
         f"video_{form}": Reader(film(f"a.{form}"), f"a.{form}", seen(f"a.{form}"))
         for form in ("mp4", "mkv", "avi", "webm")
     },
+    "weights_exported": Reader(cameras.exported, "a.onnx", cameras.read_exported),
     "weights_classifier": Reader(classifier, "a.safetensors", at("a.safetensors", load_classifier)),
     "weights_lifter": Reader(lifter, "a.safetensors", at("a.safetensors", weights.load_lifter)),
     "weights_multipose": Reader(

@@ -121,13 +121,18 @@ def _opencv(path: Path) -> list[tuple[str, dict[str, Any]]]:
     except (cv2.error, SystemError) as error:
         raise ValueError("not a file of OpenCV's FileStorage") from error
     try:
-        root = storage.root()
-        nodes = {key: root.getNode(key) for key in list(root.keys())}
-        if any(key in nodes for key in _NAMES["K"]):  # one camera alone
-            return [(path.stem, _values(root))]
-        return [(key, _values(node)) for key, node in nodes.items() if node.isMap()]
+        return _stored(storage.root(), path.stem)
+    except cv2.error as error:
+        raise ValueError(f"damaged for OpenCV's FileStorage ({error.err})") from error
     finally:
         storage.release()
+
+
+def _stored(root: Any, name: str) -> list[tuple[str, dict[str, Any]]]:
+    nodes = {key: root.getNode(key) for key in list(root.keys())}
+    if any(key in nodes for key in _NAMES["K"]):  # one camera alone
+        return [(name, _values(root))]
+    return [(key, _values(node)) for key, node in nodes.items() if node.isMap()]
 
 
 def _values(node: Any) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def _values(node: Any) -> dict[str, Any]:
         elif child.isSeq():
             values[key] = _sequence(child)
         elif child.isMap():
-            values[key] = child.mat()
+            values[key] = _sequence(child.getNode("data"))  # of a matrix, row by row
         else:
             values[key] = child.real()
     return values

@@ -114,12 +114,13 @@ def open_onnx(path: Path, threads: int) -> Graph:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with understood(path):
         session = _session(onnxruntime, path, options)
+        header = session.get_modelmeta().custom_metadata_map.get(CARD)
     names = [node.name for node in session.get_inputs()]
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return session.run(None, dict(zip(names, inputs, strict=True)))
 
-    return Graph(run, session.get_modelmeta().custom_metadata_map.get(CARD))
+    return Graph(run, header)
 
 
 def _session(onnxruntime: Any, path: Path, options: Any) -> Any:
@@ -143,6 +144,7 @@ def open_openvino(path: Path, threads: int) -> Graph:
     }
     with understood(path):
         read = onnx.load_model_from_string(path.read_bytes())
+        header = {entry.key: entry.value for entry in read.metadata_props}.get(CARD)
         compiled = openvino.Core().compile_model(path, "CPU", settings)
     names = [node.any_name for node in compiled.outputs]
 
@@ -150,4 +152,4 @@ def open_openvino(path: Path, threads: int) -> Graph:
         found = compiled(list(inputs))
         return [np.array(found[name]) for name in names]
 
-    return Graph(run, {entry.key: entry.value for entry in read.metadata_props}.get(CARD))
+    return Graph(run, header)
