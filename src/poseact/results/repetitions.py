@@ -31,7 +31,7 @@ COLUMNS = ("track", "movement", "number", "start_s", "end_s", "range_deg")
 @dataclass(frozen=True)
 class Movement:
     """angles: the least of these must swing by `range_deg` there and back, and reach `peak_deg`.
-    trunk_deg: least and most lean of the trunk meanwhile (0 upright, 90 level), on the mean. feet:
+    trunk_deg: least and most lean of the trunk meanwhile (0 upright, 90 level, more with the head low), on the mean. feet:
     how much farther apart they must come at least, over the length of a leg."""
 
     name: str
@@ -45,7 +45,7 @@ class Movement:
 MOVEMENTS = (
     Movement("squat", ("l_knee", "r_knee"), 40, 50, (0, 50)),
     Movement("jumping_jack", ("l_shoulder", "r_shoulder"), 60, 110, (0, 35), feet=0.15),
-    Movement("push_up", ("l_elbow", "r_elbow"), 35, 50, (45, 90)),
+    Movement("push_up", ("l_elbow", "r_elbow"), 35, 50, (45, 135)),
 )
 
 
