@@ -31,8 +31,8 @@ COLUMNS = ("track", "movement", "number", "start_s", "end_s", "range_deg")
 @dataclass(frozen=True)
 class Movement:
     """angles: the least of these must swing by `range_deg` there and back, and reach `peak_deg`.
-    trunk_deg: least and most lean of the trunk meanwhile (0 upright, 90 level, more with the head low), on the mean. feet:
-    how much farther apart they must come at least, over the length of a leg."""
+    trunk_deg: least and most lean of the trunk meanwhile, on the mean (0 upright, 90 level, more
+    with the head low). feet: how much farther apart they must come, over the length of a leg."""
 
     name: str
     angles: tuple[str, ...]
