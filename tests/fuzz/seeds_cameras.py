@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from poseact.core.calibration import read_calibration
-from poseact.models.exported import load_exported
+from poseact.models.exported import CARD, load_exported
+from poseact.models.weights import Card
+from tests.conftest import small_spnet
 
 TOML = """
 [cam_1]
@@ -38,14 +42,15 @@ def opencv(root: Path, name: str) -> None:
 
 
 def exported(root: Path) -> None:
-    """A graph that ONNX Runtime opens, without a card."""
+    """A graph that ONNX Runtime opens, with a card."""
     from onnx import TensorProto, helper, save
 
     info = helper.make_tensor_value_info
     x, y = (info(name, TensorProto.FLOAT, ["n", 3]) for name in "xy")
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "a", [x], [y])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {"poseact": "{}"})
+    card = Card(asdict(small_spnet(4)), "PA17", (), (64, 64))
+    helper.set_model_props(model, {CARD: json.dumps(asdict(card))})
     save(model, root / "a.onnx")
 
 
