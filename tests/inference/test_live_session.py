@@ -124,7 +124,7 @@ def test_a_file_as_a_camera_is_followed_and_recorded(predictor: Predictor, tmp_p
     with VideoReader(tmp_path / "b.mp4") as drawn:
         assert len(list(drawn)) == counts.frames
     assert "dropped" in counts.line() and counts.people == 1
-    assert counts.exits == {predictor.model.exits[-1]: counts.frames}
+    assert not counts.exits  # there was only one
 
 
 def test_a_rate_picks_exits_and_the_window_ends_it(predictor: Predictor, tmp_path: Path) -> None:

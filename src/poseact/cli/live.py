@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -28,7 +28,7 @@ class Live:
     record: Annotated[Path | None, arg(metavar="FILE.mp4")] = None
     """Write what is drawn, and beside it FILE.jsonl with the results."""
     weights: str = "spnet-s"
-    """A shipped model (see `poseact models`) or a weights file."""
+    """A shipped model (see `poseact models`), a weights file or an exported one (.onnx)."""
     exit: Exit = None
     """Stop at this prediction block; with --fps, never go deeper."""
     people: Annotated[str, arg(metavar="all|one|N")] = "all"
@@ -41,6 +41,8 @@ class Live:
     """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """CPU threads."""
+    runtime: Literal["onnx", "openvino"] | None = None
+    """Who runs a file that `poseact export` has written: ONNX Runtime unless told otherwise."""
 
     def run(self) -> int:
         if self.fps is not None and not 0 < self.fps < 1000:
@@ -65,6 +67,7 @@ class Live:
                 threads=self.threads,
                 smooth=self.smooth,
                 people=people,
+                runtime=self.runtime,
             )
             progress = watch_live(
                 predictor,

@@ -153,7 +153,7 @@ class Latency:
 
 @dataclass
 class Progress:
-    """How a live source goes. frames: that have results; exits: how many frames each answered."""
+    """How a live source goes. frames: that have results; exits: how many frames each of several answered."""
 
     frames: int = 0
     dropped: int = 0
@@ -208,7 +208,6 @@ def follow_live(
         exits = network.model = AnyExit(predictor.model)
         chooser = ExitChooser(exits.cost_s(network.card.size, network.device), 1 / fps)
     session = predictor.session(network=network)
-    exit = getattr(predictor.model.config, "exit", None) or predictor.model.exits[-1]
     begin, size = clock(), capture.size
     with Newest(capture) as frames:
         for frame in frames:
@@ -221,7 +220,8 @@ def follow_live(
             progress.frames += 1
             progress.dropped, progress.reconnects = frames.dropped, capture.reconnects
             progress.people, progress.seconds = len(result.people), clock() - begin
-            progress.exits[exits.exit if exits is not None else exit] += 1
+            if exits is not None:
+                progress.exits[exits.exit] += 1
             yield frame, result
             if chooser is not None and exits is not None:
                 exits.now = chooser.choose(clock() - taken, len(result.people), clock())
