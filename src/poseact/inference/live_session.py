@@ -153,7 +153,7 @@ class Latency:
 
 @dataclass
 class Progress:
-    """How a live source goes. frames: that have results; exits: how many frames each of several answered."""
+    """How a live source goes. frames: that have results; exits: how many each of several gave."""
 
     frames: int = 0
     dropped: int = 0
