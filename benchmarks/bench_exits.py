@@ -1,6 +1,7 @@
 """Frames a second at every exit, as TPAMI 2020 measures its Figure 9 and Table 7.
 
-    python benchmarks/bench_exits.py [--networks 2d 3d] [--device cuda] [--precision bf16] [-o FILE]
+    python benchmarks/bench_exits.py [--networks 2d 3d 2018] [-o FILE]
+    python benchmarks/bench_exits.py --device cuda [--precision bf16]
 
 Mini-batches of 16 images for poses, and single clips of 8 frames with their actions, 256 x 256 px,
 networks cut after each block. Random weights: speed does not depend on them. Rounds over all exits
@@ -13,7 +14,7 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,18 @@ from torch import Tensor
 
 from poseact.core.files import write_text
 from poseact.evaluate.cost import multiply_adds
+from poseact.models import multitask, spnet
 from poseact.models.layers import channels_last
-from poseact.models.spnet import PUBLISHED, SPNet
+from poseact.models.multitask import Multitask
+from poseact.models.spnet import SPNet
+from poseact.models.weights import Network
 
-NETWORKS = {"2d": "penn_paper", "3d": "ntu_paper"}
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "2d": lambda: SPNet(spnet.PUBLISHED["penn_paper"]),
+    "3d": lambda: SPNet(spnet.PUBLISHED["ntu_paper"]),
+    "2018": lambda: Multitask(multitask.PUBLISHED["ntu_k4"]),
+}
+"""The text's two of 2020, and that of Table 7's row "Ours [34]", with NTU's heads."""
 IMAGES, FRAMES, SIDE = 16, 8, 256
 
 
@@ -40,7 +49,7 @@ def machine(device: str) -> str:
     return f"{cpu}, threads: {torch.get_num_threads()}, torch {torch.__version__}"
 
 
-def seconds(net: SPNet, x: Tensor, precision: torch.dtype) -> float:
+def seconds(net: Network, x: Tensor, precision: torch.dtype) -> float:
     """Of one pass: process time on one thread of a CPU, so that other jobs do not count."""
     on_cpu = x.device.type == "cpu"
     clock = time.process_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
@@ -54,7 +63,7 @@ def seconds(net: SPNet, x: Tensor, precision: torch.dtype) -> float:
 
 @torch.inference_mode()
 def rates(
-    whole: SPNet,
+    whole: Network,
     exits: Sequence[tuple[int, int]],
     *,
     side: int = SIDE,
@@ -126,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     print(note["machine"])
     for name in args.networks:
-        whole = SPNet(PUBLISHED[NETWORKS[name]])
+        whole = NETWORKS[name]()
         exits = whole.exits[args.every - 1 :: args.every]
         exits = exits if whole.exits[-1] in exits else (*exits, whole.exits[-1])
         note[name] = rates(
@@ -137,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             device=args.device,
             precision=precision,
         )
-        print(f"\n{name}: {NETWORKS[name]}\n{table(note[name])}", flush=True)
+        print(f"\n{name}\n{table(note[name])}", flush=True)
     if args.out is not None:
         write_text(args.out, json.dumps(note, indent=1))
 
