@@ -19,13 +19,14 @@ cp "$out/longer/weights.safetensors" "$pose"
 [ -f runs/clip_boxes.csv ] || # where the person is in the real clips
   python -m experiments.clip_boxes "$pose" "$POSEACT_SHARED/data/clips" runs/clip_boxes.csv
 poseact train spnet_s_actions -o "$out/actions" --resume
+python -m experiments.calibrate_actions "$out/actions/weights.safetensors" "$out/calibrated.safetensors"
 python - "$out" <<'PYTHON'
 import sys
 from dataclasses import replace
 
 from poseact.models import weights
 
-model, card = weights.load(f"{sys.argv[1]}/actions/weights.safetensors")
+model, card = weights.load(f"{sys.argv[1]}/calibrated.safetensors")
 # Mean scores of validation people and of views without people lie on both sides (docs/explanation/log).
 card = replace(card, believed=0.2, sure=0.9)
 weights.save(f"{sys.argv[1]}/spnet-s.safetensors", model, card, half=True)
