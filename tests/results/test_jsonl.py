@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,10 @@ def test_broken_files_are_named_with_their_line(tmp_path: Path) -> None:
         "line 2": [lines[0], lines[1][:100]],
         "line 3: .*no 'people'": [lines[0], lines[1], '{"frame": 1, "time_s": 0}'],
         "line 4: .*reshape": [*lines[:3], lines[3].replace('"box":[', '"box":[0,')],
+        "line 2: .*box has 1e.308: no px": [
+            lines[0],
+            re.sub(r'"box":\[[^,]*', '"box":[1e308', lines[1]),
+        ],
         "line 1: .*'coco', this version reads 'poseact/1'": ['{"schema": "coco"}'],
         "line 1: .*poseact/1": ["[]"],
         "empty": [],

@@ -33,6 +33,9 @@ UNITS = {
     "action": "probability per label, for the window that ends at this frame",
 }
 
+LARGEST = 1e9
+"""Px or mm; a file that has more is damaged."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -266,7 +269,10 @@ def _read_person(value: dict[str, Any], header: Header) -> Person:
     layout = header.layout
 
     def array(name: str, *shape: int) -> np.ndarray:
-        return np.array(value[name], float).reshape(shape)  # None becomes NaN
+        found = np.array(value[name], float).reshape(shape)  # None becomes NaN
+        if (np.abs(found) > LARGEST).any():
+            raise ValueError(f"{name} has {found[np.abs(found) > LARGEST][0]:.3g}: no px, no mm")
+        return found
 
     joints = len(layout)
     return Person(
