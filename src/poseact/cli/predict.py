@@ -91,7 +91,7 @@ class Predict:
         from poseact.inference.jobs import Done, Job, Wanted, find_jobs, predict_job, run_jobs
         from poseact.inference.predictor import Predictor
 
-        jobs = find_jobs(self.source)
+        jobs = find_jobs(self.source, console=Terminal())
         rtmlib = self.detector == "rtmlib"
         unified = self.unified.wanted(
             self.model, len(jobs), box=self.box is not None, rtmlib=rtmlib

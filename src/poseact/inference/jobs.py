@@ -23,7 +23,7 @@ import numpy as np
 from poseact.core.console import EXPECTED, SILENT, Console
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
-from poseact.media.inputs import list_inputs
+from poseact.media.inputs import left_out, list_inputs
 from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
@@ -127,8 +127,8 @@ class Wanted:
     limit: int | None = None
 
 
-def find_jobs(source: str) -> list[Job]:
-    """The files, or the one stream, that `source` names.
+def find_jobs(source: str, *, console: Console = SILENT) -> list[Job]:
+    """The files, or the one stream, that `source` names; says what of a folder is left out.
 
     A name is the file's without its suffix; where two files share it, the suffix stays and then a
     number is added. Raises what `list_inputs` raises.
@@ -138,6 +138,8 @@ def find_jobs(source: str) -> list[Job]:
             return [Job(int(source), "video", f"camera{source}")]
         last = source.split("?")[0].rstrip("/").split("/")[-1]
         return [Job(source, "video", Path(last).stem or "stream")]
+    for line in left_out(source):
+        console.say(line)
     inputs = list_inputs(source)
     stems = [item.path.stem for item in inputs]
     taken: set[str] = set()

@@ -12,6 +12,9 @@ import cv2
 from poseact.media.pictures import HEAD, IMAGE_SUFFIXES, animated
 from poseact.media.video import VIDEO_SUFFIXES
 
+UNREAD = (".heic", ".heif", ".jxl", ".dng", ".cr2", ".nef", ".arw")
+"""Pictures that nothing here decodes."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -30,16 +33,33 @@ def list_inputs(source: str | Path) -> list[Input]:
     path = Path(source)
     if path.is_file():
         return [Input(path, _kind(path) or _kind_inside(path))]
-    if path.is_dir():
-        files = [p for p in path.iterdir() if not p.name.startswith(".")]
-    else:
-        files = [Path(p) for p in glob.glob(str(source), recursive=True)]
-        if not files:
-            raise FileNotFoundError(f"{source}: no such file, folder or glob")
+    files = _named(source)
     inputs = [Input(p, kind) for p in sorted(files) if p.is_file() and (kind := _kind(p))]
     if not inputs:
         raise ValueError(f"{source}: no picture and no video among {len(files)} entries")
     return inputs
+
+
+def left_out(source: str | Path) -> list[str]:
+    """A line for each entry of a folder or glob that was meant, perhaps, and is not read."""
+    lines = []
+    for path in [] if Path(source).is_file() else sorted(_named(source)):
+        if path.is_symlink() and not path.exists():
+            lines.append(f"{path}: left out, a link to nothing")
+        elif path.suffix.lower() in UNREAD:
+            lines.append(f"{path}: left out, {path.suffix} is not read; convert it to JPEG or PNG")
+    return lines
+
+
+def _named(source: str | Path) -> list[Path]:
+    """The entries of a folder, or what a glob names; FileNotFoundError if there is nothing."""
+    path = Path(source)
+    if path.is_dir():
+        return [p for p in path.iterdir() if not p.name.startswith(".")]
+    files = [Path(p) for p in glob.glob(str(source), recursive=True)]
+    if not files:
+        raise FileNotFoundError(f"{source}: no such file, folder or glob")
+    return files
 
 
 def _kind(path: Path) -> Literal["image", "video"] | None:

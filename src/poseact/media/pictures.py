@@ -14,7 +14,10 @@ import numpy as np
 
 from poseact.core.files import write_bytes
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".jp2"),
+)
 _TWELVE_BITS = 1 << 12
 HEAD = 4096  # bytes of a file in which it says that it is animated
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # not stuffing, fill or restart

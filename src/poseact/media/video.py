@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"),
-    *(".mts", ".m2ts", ".3gp", ".ogv", ".gif"),
+    *(".mts", ".m2ts", ".3gp", ".ogv", ".gif", ".apng"),
 )
 PATIENCE_S = 15.0
 """So long a stream may say nothing before it is taken for broken."""
