@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from poseact.core.layouts import PA17
+from poseact.results import page as page_module
 from poseact.results.page import write_html
 from small_results import HEADER, results
 
@@ -58,6 +59,24 @@ def test_frames_are_embedded_one_for_each_result(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 frames for 3 results"):
         write_html(tmp_path / "b.html", HEADER, results(), frames=[b"1", b"2"])
     assert not (tmp_path / "b.html").exists()
+
+
+def test_a_long_video_is_thinned_and_a_large_one_stays_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_module, "MOST_FRAMES", 2)
+    monkeypatch.setattr(page_module, "MOST_BYTES", 5)
+    video = tmp_path / "out" / "a b.mp4"
+    video.parent.mkdir()
+    video.write_bytes(b"an mp4")
+    write_html(tmp_path / "out" / "a.html", HEADER, results(), video=video)
+    _, data = page(tmp_path / "out" / "a.html")
+    assert data["every"] == 2 and [f["frame"] for f in data["frames"]] == [0, 4]
+    assert data["video"] == "a%20b.mp4"
+    write_html(tmp_path / "a.html", HEADER, results(), video=video)
+    assert page(tmp_path / "a.html")[1]["video"] == "out/a%20b.mp4"
+    write_html(tmp_path / "b.html", HEADER, results(), frames=[b"1", b"2", b"3"])
+    assert len(page(tmp_path / "b.html")[1]["images"]) == 2
 
 
 def test_no_text_can_leave_its_place(tmp_path: Path) -> None:
