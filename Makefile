@@ -34,6 +34,7 @@ fuzz: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak.kills
+	$(BIN)/python -m tests.soak.long
 	$(BIN)/python -m tests.soak.live
 
 bench: $(READY)

@@ -134,7 +134,7 @@ def open_openvino(path: Path, threads: int) -> Graph:
     """A file for OpenVINO on so many threads."""
     try:
         import onnx
-        import openvino
+        import openvino  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(f"{path} needs OpenVINO: {_INSTALL.format(extra='openvino')}") from error
     settings = {
