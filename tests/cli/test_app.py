@@ -97,6 +97,20 @@ def test_a_picture_gives_results_and_an_annotated_picture(
     assert "data:image/jpeg" in (out / "photo.html").read_text()
 
 
+def test_of_nobody_there_is_all_but_what_needs_somebody(
+    weights: Path, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    black = tmp_path / "black.mp4"
+    with VideoWriter(black, fps=10.0, size=(64, 48)) as video:
+        for t in range(3):
+            video.write(np.zeros((48, 64, 3), np.uint8), time_s=t / 10)
+    args = ["predict", str(black), "-o", str(out), "--weights", str(weights)]
+    assert main([*args, "--csv", "--trc", "--bvh", "--pyskl"]) == 0
+    assert files(out) == {"black.jsonl", "black.mp4", "black.csv"}
+    said = capsys.readouterr().out
+    assert all(f"nobody was seen: no black{e}" in said for e in (".trc", ".bvh", "_pyskl.npz"))
+
+
 def test_a_video_gives_a_line_and_a_picture_for_every_frame(
     weights: Path, clip: Path, out: Path
 ) -> None:
@@ -478,3 +492,7 @@ def test_a_file_is_played_as_a_camera(
     assert files(out) == {"a.mp4", "a.jsonl"}
     assert main([*args, "--as-camera", "--record", str(out / "a.avi")]) == 2
     assert ".mp4" in capsys.readouterr().err
+    before = clip.read_bytes()
+    assert main([*args, "--as-camera", "--record", str(clip)]) == 2
+    assert "would overwrite its own input" in capsys.readouterr().err
+    assert clip.read_bytes() == before

@@ -373,7 +373,7 @@ def test_coco_from_files_to_a_result_file(complaint: Callable[..., str], tmp_pat
     path.write_text(json.dumps(content))
     out = tmp_path / "found.json"
     said = complaint("coco", "--root", str(tmp_path / "coco"), "--out", str(out))
-    assert "pip install poseact[coco]" in said and str(out) in said
+    assert "pip install 'poseact[coco]'" in said and str(out) in said
     (entry,) = json.loads(out.read_text())
     assert entry["image_id"] == 3 and len(entry["keypoints"]) == 51
 

@@ -131,3 +131,11 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
     mine = Unfinished(tmp_path / "b.txt")  # of a process that runs
     assert list(tmp_path.iterdir()) == [mine.part] and left != mine.part
     mine.drop()
+
+
+@pytest.mark.parametrize("name", ["file/a.txt", "file/deeper/a.txt"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match=r"file is a file and no folder"):
+        write_text(tmp_path / name, "y")
+    assert (tmp_path / "file").read_text() == "x"

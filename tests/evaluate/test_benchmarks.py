@@ -437,7 +437,7 @@ def coco_people(tmp_path: Path) -> tuple[list[Record], Oracle, Path]:
 def test_coco_results_are_written_even_where_ap_cannot_be_computed(tmp_path: Path) -> None:
     records, oracle, path = coco_people(tmp_path)
     out = tmp_path / "results.json"
-    with pytest.raises(ImportError, match=r"pip install poseact\[coco\]"):
+    with pytest.raises(ImportError, match=r"pip install 'poseact\[coco\]'"):
         benchmarks.coco_oks_ap(oracle, card(COCO17), records, annotations=path, out=out)
     results = coco.read_results(out)
     assert results.image_id.tolist() == [7, 8]

@@ -86,5 +86,5 @@ def test_several_people_and_unknown_joints(tmp_path: Path) -> None:
         "b_track0.bvh",
         "b_track3.bvh",
     ]
-    with pytest.raises(ValueError, match="no pose in the results is 3D"):
+    with pytest.raises(ValueError, match="there is nobody in the results"):
         write_bvh(tmp_path / "c.bvh", HEADER, [])

@@ -85,6 +85,6 @@ def test_without_pyarrow_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pip install poseact\[table\]"):
+    with pytest.raises(ImportError, match=r"pip install 'poseact\[table\]'"):
         write_parquet(tmp_path / "a.parquet", HEADER, results())
     assert not list(tmp_path.iterdir())

@@ -325,7 +325,7 @@ def test_without_rtmlib_the_error_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("poseact.inference.keypoint_sources.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install poseact\[detect\]"):
+    with pytest.raises(ImportError, match=r"pip install 'poseact\[detect\]'"):
         RTMLib()
 
 

@@ -17,6 +17,7 @@ from poseact.core.layouts import PA17
 from poseact.core.types import Person, Result
 from poseact.results.jsonl import ResultsWriter, read_jsonl
 from poseact.skeletons.triangulate import triangulate
+from poseact.skeletons.triangulate_files import triangulate_files
 from small_results import moving
 
 FRAMES = 40
@@ -205,3 +206,42 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (tmp_path / "gym_track0.trc").exists() and (tmp_path / "gym_track1.trc").exists()
     assert main([*args[:2], *args[-2:]]) == 2
     assert "two cameras or more" in capsys.readouterr().err
+
+
+def _written(folder: Path, results: Sequence[Sequence], size: tuple[int, int] = SIZE) -> list[Path]:
+    files = []
+    for cam, own in zip(CAMERAS, results):
+        files.append(folder / f"{cam.name}.jsonl")
+        with ResultsWriter(files[-1], layout=PA17, fps=25.0, size=size) as out:
+            for result in own:
+                out.write(result)
+    return files
+
+
+def test_slips_are_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    files = _written(tmp_path, seen(scene(), CAMERAS))
+    before = [file.read_bytes() for file in files]
+    calibration = tmp_path / "c.toml"
+    calibration.write_text(pose2sim(CAMERAS))
+    with pytest.raises(ValueError, match="would overwrite its own input"):
+        triangulate_files(files, calibration, files[1].with_suffix(""))
+    with pytest.raises(ValueError, match="is given twice"):
+        triangulate_files([*files[:3], files[0]], calibration, tmp_path / "out")
+    assert [file.read_bytes() for file in files] == before
+    done = triangulate_files(files, calibration, tmp_path / "small", unit_mm=1)
+    assert any("is the unit of the calibration right?" in note for note in done.notes)
+    done = triangulate_files(files, calibration, tmp_path / "out")
+    assert not any("right?" in note or "moment?" in note for note in done.notes)
+    larger = tmp_path / "larger"
+    larger.mkdir()
+    with pytest.raises(ValueError, match=r"its pictures are .* camera .* has"):
+        triangulate_files(_written(larger, seen(scene(), CAMERAS), (99, 99)), calibration, larger)
+
+
+def test_files_that_end_at_different_times_are_pointed_out(tmp_path: Path) -> None:
+    results = seen(scene(), CAMERAS)
+    results[1] = results[1][:-3]
+    calibration = tmp_path / "c.toml"
+    calibration.write_text(pose2sim(CAMERAS))
+    done = triangulate_files(_written(tmp_path, results), calibration, tmp_path / "out")
+    assert any("do all begin at the same moment?" in note for note in done.notes)

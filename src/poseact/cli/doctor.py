@@ -62,7 +62,7 @@ def diagnose() -> list[tuple[str, str]]:
     rows += [
         (
             f"extra {extra}",
-            "there" if find_spec(module) else f"no (pip install poseact[{extra}])",
+            "there" if find_spec(module) else f"no (pip install 'poseact[{extra}]')",
         )
         for extra, module in EXTRAS.items()
     ]

@@ -51,6 +51,9 @@ class Live:
             raise ValueError(f"--limit is a number of frames, 1 or more, got {self.limit}")
         if self.record is not None and self.record.suffix.lower() != ".mp4":
             raise ValueError(f"--record writes an .mp4, got {self.record}")
+        there = self.record is not None and self.record.exists() and Path(self.source).exists()
+        if there and self.record is not None and self.record.samefile(self.source):
+            raise ValueError(f"{self.record} would overwrite its own input; give another name")
         from poseact.inference.live_session import watch_live
         from poseact.inference.predictor import Predictor
         from poseact.media.capture import Capture

@@ -53,12 +53,12 @@ class Predict:
     """Also write NAME_pyskl.npz, a clip for PYSKL and MMAction2."""
     actions: bool = False
     """Also write NAME_actions.csv: who did what from when to when."""
+    srt: bool = False
+    """Also write NAME.srt, these intervals as subtitles."""
     angles: bool = False
     """Also write NAME_angles.csv: angles of knees, hips, elbows, shoulders and trunk."""
     repetitions: bool = False
     """Also write NAME_repetitions.csv: squats, jumping jacks and push-ups, counted."""
-    srt: bool = False
-    """Also write NAME.srt, the same as subtitles."""
     video: Annotated[bool, arg(help_behavior_hint="")] = True
     """Leave the annotated picture or video out."""
     smooth: Annotated[bool, arg(help_behavior_hint="")] = True
@@ -80,7 +80,8 @@ class Predict:
     runtime: Literal["onnx", "openvino"] | None = None
     """Who runs a file that `poseact export` has written: ONNX Runtime unless told otherwise."""
     model: Literal["network", "unified"] = "network"
-    """The network alone; or 2D joints lifted to 3D and their actions (docs/unified.md)."""
+    """The network alone; or 2D joints lifted to 3D and their actions (see
+    docs/explanation/unified.md)."""
     unified: UnifiedOptions = UnifiedOptions()
 
     def run(self) -> int:

@@ -29,7 +29,7 @@ class Unfinished:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.part = _part(self.path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(self.path.parent)
         _remove_abandoned(self.path.parent.absolute())
         with self.named():
             self.part.unlink(missing_ok=True)
@@ -48,6 +48,17 @@ class Unfinished:
     def drop(self) -> None:
         """Remove what was written, unless it is finished."""
         self.part.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    """With its parents; an error names the one that is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(p for p in (path, *path.parents) if p.exists())
+        raise NotADirectoryError(
+            f"{file} is a file and no folder: nothing can be written in it"
+        ) from error
 
 
 @contextmanager

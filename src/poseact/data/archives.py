@@ -271,7 +271,7 @@ def _opened_h5(path: str | Path, max_bytes: int) -> Iterator[Any]:
         import h5py
     except ImportError as error:
         raise ImportError(
-            f"{path}: HDF5 files are read with h5py: pip install poseact[keras]"
+            f"{path}: HDF5 files are read with h5py: pip install 'poseact[keras]'"
         ) from error
     try:
         with h5py.File(path, "r") as file:

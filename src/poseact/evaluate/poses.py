@@ -244,7 +244,7 @@ def coco_oks_ap(
     except ImportError as error:
         raise ImportError(
             f"{out} holds the predictions of {len(pictures)} people; their AP is computed by "
-            "pycocotools, which is not installed: pip install poseact[coco], or give the file to "
+            "pycocotools, which is not installed: pip install 'poseact[coco]', or give the file to "
             "another tool"
         ) from error
     with redirect_stdout(StringIO()):

@@ -30,6 +30,7 @@ from poseact.media.video import VideoReader, VideoWriter
 from poseact.results.angle_table import write_angles
 from poseact.results.bvh import write_bvh
 from poseact.results.formats import (
+    Nobody,
     write_c3d,
     write_coco,
     write_openpose,
@@ -342,16 +343,23 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], lis
         write_openpose(beside("_openpose"), *open_jsonl(table))
     if wanted.parquet:
         write_parquet(beside(".parquet"), *open_jsonl(table))
-    if wanted.pyskl:
-        write_pyskl(beside("_pyskl.npz"), *open_jsonl(table))
-    for asked, write, suffix in (
+    for asked, write, ending in (
+        (wanted.pyskl, _write_pyskl, "_pyskl.npz"),
         (wanted.trc, write_trc, ".trc"),
         (wanted.bvh, write_bvh, ".bvh"),
         (wanted.c3d, write_c3d, ".c3d"),
     ):
-        if asked:
-            paths += write(table.with_suffix(suffix), *open_jsonl(table))
+        path = table.with_name(table.stem + ending)
+        try:
+            paths += write(path, *open_jsonl(table)) if asked else []
+        except Nobody:
+            notes.append(f"nobody was seen: no {path.name}")
     return paths, notes
+
+
+def _write_pyskl(path: Path, header: Header, results: Iterable[Result]) -> list[Path]:
+    write_pyskl(path, header, results)
+    return [path]
 
 
 def _jpeg(path: Path) -> bytes:

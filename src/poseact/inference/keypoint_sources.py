@@ -71,7 +71,7 @@ class RTMLib:
 
     def __init__(self, *, mode: str = "balanced", device: str = "cpu") -> None:
         if find_spec("rtmlib") is None:
-            raise ImportError("rtmlib is not installed: pip install poseact[detect]")
+            raise ImportError("rtmlib is not installed: pip install 'poseact[detect]'")
         library = import_module("rtmlib")
         on = device.split(":")[0]
         self._body = library.BodyWithFeet(mode=mode, backend="onnxruntime", device=on)

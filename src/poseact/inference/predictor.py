@@ -70,9 +70,10 @@ class Predictor:
             if threads < 1:
                 raise ValueError(f"threads is a count of 1 or more, got {threads}")
             torch.set_num_threads(threads)
-        for name, value in (("focal_px", focal_px), ("height_m", height_m)):
-            if value is not None and not 0 < value < 1e6:
-                raise ValueError(f"{name} is more than 0, got {value}")
+        if focal_px is not None and not 0 < focal_px < 1e6:
+            raise ValueError(f"the focal length is px, more than 0, got {focal_px}")
+        if not 0.3 <= height_m <= 3:
+            raise ValueError(f"the height of people is metres, 0.3 to 3, got {height_m}")
         self._weights = weights
         model: Network | ExportedNetwork
         if is_exported(weights):

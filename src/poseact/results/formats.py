@@ -73,6 +73,10 @@ def write_openpose(folder: str | Path, header: Header, results: Iterable[Result]
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Nobody(ValueError):
+    """There is nobody in the results of whom a file could tell."""
+
+
 class Markers(NamedTuple):
     """Somebody's joints in 3D over time. frames: from the first one with this person to the last;
     times_s: (n,) of each; poses: frame -> (J, 3) mm, x right, y up, z to the camera."""
@@ -90,17 +94,21 @@ class Markers(NamedTuple):
 def markers(path: str | Path, results: Iterable[Result]) -> list[tuple[int | None, Markers]]:
     """Everyone's joints in 3D, by track; None in place of the only track there is.
 
-    ValueError, for the file `path`, if no pose is 3D, or if a person is away for so long that the
-    file would be of empty rows.
+    For the file `path`: `Nobody` if there is nobody; ValueError if no pose is 3D, or if a person is
+    away for so long that the file would be of empty rows.
     """
     tracks: dict[int, dict[int, np.ndarray]] = {}
     times_s: dict[int, float] = {}
+    somebody = False
     for result in results:
         times_s[result.index] = result.time_s
         for person in result.people:
+            somebody = True
             if person.xyz is not None:  # half of float64, for an hour of a camera is 100,000 poses
                 xyz = (person.xyz * OPENSIM_AXES).astype(np.float32)
                 tracks.setdefault(person.track, {})[result.index] = xyz
+    if not somebody:
+        raise Nobody(f"{path}: there is nobody in the results")
     if not tracks:
         raise ValueError(f"{path}: no pose in the results is 3D, and this is a file of 3D joints")
     known = np.array(sorted(times_s)), np.array([times_s[n] for n in sorted(times_s)])
@@ -152,7 +160,7 @@ def write_c3d(path: str | Path, header: Header, results: Iterable[Result]) -> li
     try:
         import ezc3d
     except ImportError as error:
-        raise ImportError("C3D is written with ezc3d: pip install poseact[c3d]") from error
+        raise ImportError("C3D is written with ezc3d: pip install 'poseact[c3d]'") from error
     paths = []
     for track, own in markers(path, results):
         table = np.moveaxis(own.table(), 0, -1)  # J 3 n
@@ -184,11 +192,11 @@ def write_pyskl(path: str | Path, header: Header, results: Iterable[Result]) -> 
 
     keypoint (M, T, 17, 2) px, keypoint_score (M, T, 17), M people in the order of their tracks, T
     frames from the first to the last; frame_dir, img_shape, original_shape (height, width),
-    total_frames. Nothing in it is pickled. ValueError if there is nobody.
+    total_frames. Nothing in it is pickled. `Nobody` if there is nobody.
     """
     seen = [(r.index, person) for r in results for person in r.people]
     if not seen:
-        raise ValueError(f"{path}: there is nobody in the results")
+        raise Nobody(f"{path}: there is nobody in the results")
     tracks = sorted({person.track for _, person in seen})
     first, last = seen[0][0], seen[-1][0]
     if last - first >= _MOST_ROWS + _MOST_EMPTY * len(seen):

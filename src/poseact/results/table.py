@@ -69,7 +69,9 @@ def write_parquet(path: str | Path, header: Header, results: Iterable[Result]) -
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise ImportError("Parquet is written with pyarrow: pip install poseact[table]") from error
+        raise ImportError(
+            "Parquet is written with pyarrow: pip install 'poseact[table]'"
+        ) from error
     kinds = {"frame": pa.int64(), "track": pa.int64(), "joint": pa.string(), "action": pa.string()}
     fields = [(name, kinds.get(name, pa.float64())) for name in COLUMNS]
     schema = pa.schema(fields, {"source": header.source, "model": header.model})

@@ -32,6 +32,12 @@ def triangulate_files(
     the first camera, like any other: px of its picture, mm relative to the root in its axes.
     Raises FileNotFoundError, or ValueError that names the file.
     """
+    table = Path(out) if Path(out).suffix == ".jsonl" else Path(f"{out}.jsonl")
+    inputs = [Path(source).resolve() for source in sources]
+    if twice := next((s for n, s in enumerate(sources) if inputs[n] in inputs[:n]), None):
+        raise ValueError(f"{twice} is given twice; give one file a camera")
+    if table.resolve() in inputs:
+        raise ValueError(f"{table} would overwrite its own input; give another name with -o")
     cameras = read_calibration(calibration, unit_mm=unit_mm)
     chosen = _assigned(cameras, [Path(source) for source in sources], Path(calibration))
     read = [read_jsonl(source) for source in sources]
@@ -39,17 +45,29 @@ def triangulate_files(
     if any(header.layout != headers[0].layout for header in headers):
         names = ", ".join(f"{s}: {h.layout.name}" for s, h in zip(sources, headers))
         raise ValueError(f"the joints of all files must be the same, got {names}")
+    for camera, source, header in zip(chosen, sources, headers):
+        if camera.size and header.size and camera.size != tuple(header.size):
+            raise ValueError(
+                f"{source}: its pictures are {header.size[0]} x {header.size[1]} px, camera "
+                f"{camera.name} of {calibration} has {camera.size[0]} x {camera.size[1]}"
+            )
     bodies = triangulate(chosen, [results for _, results in read])
     if not bodies:
         raise ValueError(f"{sources[0]}: nobody in it is seen by another camera of {calibration}")
     times_s = {r.index: r.time_s for _, results in reversed(read) for r in results}
-    table = Path(out) if Path(out).suffix == ".jsonl" else Path(f"{out}.jsonl")
     _write_jsonl(table, headers[0], chosen[0], bodies, times_s)
     _write_csv(table.with_suffix(".csv"), headers[0], bodies, times_s)
     people = [(n if len(bodies) > 1 else None, _markers(b, times_s)) for n, b in enumerate(bodies)]
     trc = write_markers(table.with_suffix(".trc"), headers[0], people)
     notes = [f"cameras {', '.join(f'{c.name}: {s}' for c, s in zip(chosen, sources))}"]
+    ends = {str(s): results[-1].index for s, (_, results) in zip(sources, read) if results}
+    if len(set(ends.values())) > 1:
+        last = ", ".join(f"{source} with frame {end}" for source, end in ends.items())
+        notes.append(f"the files end at different times ({last}): do all begin at the same moment?")
     notes += [_note(n, body, chosen) for n, body in enumerate(bodies)]
+    long_mm = float(np.nanmedian([_length(body) for body in bodies]))
+    if not 300 < long_mm < 4000:
+        notes.append(f"people are {long_mm:.0f} mm long: is the unit of the calibration right?")
     return Done([table, table.with_suffix(".csv"), *trc], notes)
 
 
@@ -135,6 +153,12 @@ def _write_csv(
                     shown = ["" if np.isnan(cell) else f"{cell:.2f}" for cell in cells]
                     where = frame, f"{times_s[frame]:.4f}", track, joint
                     table.writerow([*where, *shown, int(body.cameras[row, j])])
+
+
+def _length(body: Body) -> float:
+    """The longest way between two joints in a frame, mm; the median over frames."""
+    apart = body.xyz[:, :, None] - body.xyz[:, None]  # n J J 3
+    return float(np.nanmedian(np.nanmax(np.linalg.norm(apart, axis=-1), (1, 2))))
 
 
 def _note(track: int, body: Body, cameras: Sequence[CalibratedCamera]) -> str:

@@ -470,7 +470,7 @@ def test_without_h5py(
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert main(["import-keras", str(tmp_path / "a.h5"), "-o", str(tmp_path / "b")]) == 2
     error = capsys.readouterr().err
-    assert "pip install poseact[keras]" in error and error.count("\n") == 1
+    assert "pip install 'poseact[keras]'" in error and error.count("\n") == 1
 
 
 # ------------------------------------------------------------------------------- command line

@@ -59,7 +59,7 @@ def opened(path: str | Path) -> Iterator[Groups]:
     try:
         import h5py
     except ImportError as error:
-        raise ImportError("Keras files are read with h5py: pip install poseact[keras]") from error
+        raise ImportError("Keras files are read with h5py: pip install 'poseact[keras]'") from error
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}")
     with understood(path):
