@@ -138,6 +138,13 @@ def test_a_box_without_size_is_refused(box: list[float]):
         check_box(np.array(box))
 
 
+@pytest.mark.parametrize("box", [[80, 0, 90, 9], [0, 60, 9, 70], [-9, 0, 0, 9], [0, -9, 9, 0]])
+def test_a_box_outside_the_picture_is_refused(box: list[float]):
+    with pytest.raises(ValueError, match=r"outside the picture of \(80, 60\) px"):
+        check_box(np.array(box), picture=(80, 60))
+    assert check_box(np.array([-5, -5, 1, 1]), picture=(80, 60)).tolist() == [-5, -5, 1, 1]
+
+
 def test_union_and_iou():
     boxes = np.array([[0.0, 0, 4, 4], [2, 2, 6, 8], [np.nan] * 4])
     assert np.array_equal(union(boxes), [0, 0, 6, 8])

@@ -132,6 +132,8 @@ def test_what_cannot_be_exported_or_opened_ends_in_one_line(
     onnx.save(foreign, str(tmp_path / "foreign.onnx"))
     with pytest.raises(ValueError, match=r"foreign.onnx: not a network that poseact export"):
         load_exported(tmp_path / "foreign.onnx")
+    with pytest.raises(ValueError, match="holds action heads alone"):
+        load_exported(heads_path(path))
     (tmp_path / "alone.onnx").write_bytes(path.read_bytes())
     with pytest.raises(FileNotFoundError, match=r"alone.actions.onnx, the action heads of"):
         load_exported(tmp_path / "alone.onnx")

@@ -31,11 +31,14 @@ def square(box: np.ndarray, *, margin: float = 1.0) -> np.ndarray:
     return np.concatenate([centre - half, centre + half], -1)
 
 
-def check_box(box: np.ndarray) -> np.ndarray:
-    """The box as float64 (4,), or ValueError if it is not x0 y0 x1 y1 with a positive size."""
+def check_box(box: np.ndarray, *, picture: tuple[int, int] | None = None) -> np.ndarray:
+    """The box as float64 (4,), or ValueError if it is not x0 y0 x1 y1 with a positive size, or if
+    nothing of it is in the picture of (width, height) px."""
     box = np.asarray(box, np.float64)
     if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
         raise ValueError(f"box is x0 y0 x1 y1 in px with x1 > x0 and y1 > y0, got {box.tolist()}")
+    if picture is not None and ((box[2:] <= 0) | (box[:2] >= picture)).any():
+        raise ValueError(f"box {box.tolist()} is outside the picture of {picture} px (w, h)")
     return box
 
 

@@ -114,7 +114,7 @@ class Predictor:
         if box is None:
             return self.batch([rgb])[0]
         check_picture(rgb)
-        return self._still(0, rgb, self.network.look(rgb, check_box(box)[None]))
+        return self._still(0, rgb, self.network.look(rgb, check_box(box, picture=_size(rgb))[None]))
 
     def batch(self, pictures: Sequence[np.ndarray]) -> list[Result]:
         """Everyone in each of several pictures (H, W, 3) uint8 RGB of any sizes.

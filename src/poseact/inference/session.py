@@ -169,13 +169,15 @@ class Session:
 
         rgb: (H, W, 3) uint8. time_s: when it was taken, on any clock; frames come in its order.
         index: `Result.index`, by default one more than before. Without a detector it is the one
-        person in the box, believed or not. ValueError for a picture that is none, or a time that
-        is no number.
+        person in the box, believed or not. ValueError for a picture that is none, a time that is
+        no number, or a first box outside the picture.
         """
         frame = Frame(self._frames if index is None else index, float(time_s), rgb)
         check_picture(rgb)
         if not np.isfinite(frame.time_s):
             raise ValueError(f"frame {frame.index} has the time {frame.time_s}")
+        if self._start is not None:
+            check_box(self._start, picture=(rgb.shape[1], rgb.shape[0]))
         self._frames = frame.index + 1
         if self._following.detector is None:
             seen = [self._fixed(frame)]

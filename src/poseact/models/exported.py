@@ -87,6 +87,10 @@ def load_exported(
     path, threads = Path(path), threads or torch.get_num_threads()
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; write it with: poseact export WEIGHTS -o {path}")
+    if path.name.endswith(f".actions{SUFFIX}"):
+        raise ValueError(
+            f"{path} holds action heads alone; give the file beside it, without .actions"
+        )
     opened = {"onnx": open_onnx, "openvino": open_openvino}[runtime]
     frames, header = opened(path, threads)
     if header is None:
