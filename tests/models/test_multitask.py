@@ -254,15 +254,15 @@ def test_actions_read_annotated_poses_and_the_features_under_them(volume: Multit
     given[0, :, 1] = torch.nan
     with torch.no_grad():
         own, out = volume(frames), volume(frames, given)
-        features = volume.frames(frames[0], given[0]).features
+        read = volume.frames(frames[0], given[0]).features
         features = volume.features(frames[0], 1)
     assert torch.equal(out.poses[-1], own.poses[-1])  # what the network says of the pose stays
     assert not torch.allclose(out.actions[-1][0], own.actions[-1][0])
-    assert features[0] == pytest.approx(given[0].nan_to_num(0.0))
+    assert read[0] == pytest.approx(given[0].nan_to_num(0.0))
     like, cells = torch.zeros(4, joints, *features.shape[-2:]), volume.config.cell_centres
     maps, _, _ = annotated_maps(given[0], like, cell_centres=cells)
-    assert features[1] == pytest.approx(joint_pool(maps, features), abs=1e-5)
-    assert not features[1][:, 1].any()
+    assert read[1] == pytest.approx(joint_pool(maps, features), abs=1e-5)
+    assert not read[1][:, 1].any()
 
 
 def test_features_of_a_block_lead_to_its_heat_maps(plane: Multitask) -> None:
