@@ -39,7 +39,7 @@ from poseact.results.formats import (
 )
 from poseact.results.gaps import fill_gaps
 from poseact.results.intervals import Steady, intervals, write_intervals, write_srt
-from poseact.results.jsonl import ResultsWriter, open_jsonl, read_jsonl
+from poseact.results.jsonl import Header, ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
 from poseact.results.panels import annotate
 from poseact.results.repetitions import repetitions, summary, write_repetitions
