@@ -51,8 +51,10 @@ class PoseActionNetwork(nn.Module, ABC):
         unknown (CVPR 2018, Table 3 "annotated poses", Table 5 "Kinect poses").
         """
         b, t = frames.shape[:2]
-        given = None if annotated is None else annotated.flatten(0, 1)
-        out = self.frames(frames.flatten(0, 1), given)
+        given = (
+            () if annotated is None else (annotated.flatten(0, 1),)
+        )  # not every network takes it
+        out = self.frames(frames.flatten(0, 1), *given)
         features = tuple(feature.unflatten(0, (b, t)) for feature in out.features)
 
         def clips(xs: list[Tensor]) -> list[Tensor]:
