@@ -236,7 +236,7 @@ def painted_people(rgb: np.ndarray) -> Detections:
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
     card = Card({}, "PA17", (), (256, 256), frames=4, fps=10.0, margin=1.25)
     model = cast(SPNet, PaintReader())
-    monkeypatch.setattr(rooms, "load", lambda name, device: Loaded(model, card))
+    monkeypatch.setattr(rooms, "load", lambda name, device, exit: Loaded(model, card))
     yield Predictor(smooth=False, device="cpu", detector=painted_people)
 
 

@@ -26,6 +26,8 @@ EXTRAS = {
     "keras": "h5py",
     "coco": "pycocotools",
     "detect": "rtmlib",
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
     "c3d": "ezc3d",
     "table": "pyarrow",
     "tensorboard": "tensorboard",

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from poseact.cli.options import Device, Exit, people_count
 from poseact.cli.terminal import Terminal
+from poseact.core.files import check_not_input
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,8 @@ class Live:
             raise ValueError(f"--limit is a number of frames, 1 or more, got {self.limit}")
         if self.record is not None and self.record.suffix.lower() != ".mp4":
             raise ValueError(f"--record writes an .mp4, got {self.record}")
-        there = self.record is not None and self.record.exists() and Path(self.source).exists()
-        if there and self.record is not None and self.record.samefile(self.source):
-            raise ValueError(f"{self.record} would overwrite its own input; give another name")
+        if self.record is not None:
+            check_not_input(self.record, self.source)
         from poseact.inference.live_session import watch_live
         from poseact.inference.predictor import Predictor
         from poseact.media.capture import Capture

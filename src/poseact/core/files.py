@@ -50,6 +50,17 @@ class Unfinished:
         self.part.unlink(missing_ok=True)
 
 
+def same_file(out: str | Path, source: str | Path) -> bool:
+    """Whether an output is the very file that is read."""
+    return Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
+
+
+def check_not_input(out: str | Path, source: str | Path) -> None:
+    """ValueError if an output is the very file that is read."""
+    if same_file(out, source):
+        raise ValueError(f"{out} would overwrite its own input; give another name or folder")
+
+
 def _make_folder(path: Path) -> None:
     """With its parents; an error names the one that is in the way."""
     try:

@@ -31,7 +31,7 @@ from poseact.inference.procedures import (
     SINGLE,
     Actions,
     ClipProtocol,
-    clip_starts,
+    clips_along,
     combined,
     multi_clip,
     single_clip,
@@ -256,12 +256,7 @@ def annotated_clips(
     model: nn.Module, card: Card, record: Record, *, protocol: ClipProtocol
 ) -> Actions:
     """As `multi_clip`, but from the record's own poses, in a crop of its own boxes."""
-    step = protocol.step
-    starts = clip_starts(len(record), card.frames, step=step, spacing=protocol.spacing)
-    if not starts:
-        return annotated_clip(model, card, record, protocol=protocol)
-    clips = [list(range(start, start + card.frames * step, step)) for start in starts]
-    return _from_annotations(model, card, record, clips, protocol)
+    return _from_annotations(model, card, record, clips_along(record, card, protocol), protocol)
 
 
 @torch.inference_mode()

@@ -55,11 +55,7 @@ def export_onnx(
     if out.suffix != SUFFIX:
         raise ValueError(f"an ONNX file is called NAME{SUFFIX}, got {out}")
     _check_installed()
-    model, card = load(weights)
-    if exit is not None:
-        if tuple(exit) not in model.exits:
-            raise ValueError(f"no exit {tuple(exit)} in {weights}; it has {list(model.exits)}")
-        model = model.cut(*exit)
+    model, card = load(weights, exit=exit)
     if not model.config.actions:
         card = dataclasses.replace(card, labels=())
     card = dataclasses.replace(card, config=dataclasses.asdict(model.config))

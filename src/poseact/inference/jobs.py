@@ -21,8 +21,10 @@ import cv2
 import numpy as np
 
 from poseact.core.console import EXPECTED, SILENT, Console
+from poseact.core.files import same_file
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
+from poseact.inference.predictor import results_writer
 from poseact.media.inputs import left_out, list_inputs
 from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
@@ -183,18 +185,14 @@ def predict_job(
             count = source.count
             if wanted.limit is not None:
                 count = wanted.limit if count is None else min(count, wanted.limit)
-            focal_px, height_m = predictor.scale(source.size)
             writer = stack.enter_context(
-                ResultsWriter(
+                results_writer(
                     table,
-                    layout=predictor.layout,
-                    labels=predictor.labels,
-                    source=str(job.source),
+                    predictor,
+                    source=job.source,
                     model=model,
                     fps=source.fps,
                     size=source.size,
-                    focal_px=focal_px,
-                    height_m=height_m,
                 )
             )
             seen = islice(watch(source.seen, count), wanted.limit)
@@ -227,8 +225,7 @@ def predict_job(
 
 def _same(path: Path, source: str | int) -> bool:
     """Whether an output is the very file that is read; cameras and URLs are none."""
-    there = not is_stream(source) and Path(str(source)).exists()
-    return there and path.exists() and path.samefile(str(source))
+    return not is_stream(source) and same_file(path, str(source))
 
 
 def _outputs(out: Path, job: Job) -> set[Path]:

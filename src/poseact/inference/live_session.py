@@ -18,7 +18,7 @@ from torch import Tensor
 
 from poseact.core.console import SILENT, Console
 from poseact.core.types import Result
-from poseact.inference.predictor import Predictor
+from poseact.inference.predictor import Predictor, results_writer
 from poseact.media.capture import Capture
 from poseact.media.live import Newest
 from poseact.media.pictures import Frame
@@ -249,7 +249,16 @@ def watch_live(
         stack.enter_context(capture)
         results: ResultsWriter | None = None
         if record is not None:
-            results = stack.enter_context(_results(predictor, capture, record, model))
+            results = stack.enter_context(
+                results_writer(
+                    record.with_suffix(".jsonl"),
+                    predictor,
+                    source=capture.source,
+                    model=model,
+                    fps=capture.fps,
+                    size=capture.size,
+                )
+            )
         video: VideoWriter | None = None
         with suppress(KeyboardInterrupt):
             for frame, result in follow_live(predictor, capture, progress, fps=fps):
@@ -269,18 +278,3 @@ def watch_live(
                 if progress.frames == limit:
                     break
     return progress
-
-
-def _results(predictor: Predictor, capture: Capture, record: Path, model: str) -> ResultsWriter:
-    focal_px, height_m = predictor.scale(capture.size)
-    return ResultsWriter(
-        record.with_suffix(".jsonl"),
-        layout=predictor.layout,
-        labels=predictor.labels,
-        source=str(capture.source),
-        model=model,
-        fps=capture.fps,
-        size=capture.size,
-        focal_px=focal_px,
-        height_m=height_m,
-    )

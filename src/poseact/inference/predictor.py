@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
 
 from poseact.core.geometry import check_box
+from poseact.core.layouts import Layout
 from poseact.core.types import Result
 from poseact.inference.detector import Detects, PeopleDetector
 from poseact.inference.look import HEIGHT_M, CropNetwork, Look, check_picture
@@ -26,6 +27,7 @@ from poseact.media.pictures import Frame, read_image
 from poseact.media.video import VideoReader
 from poseact.models.exported import Exported, ExportedNetwork, Runtime, is_exported, load_exported
 from poseact.models.weights import Card, Loaded, Network, load
+from poseact.results.jsonl import ResultsWriter
 
 STILL_SIDE = 448
 """Px of the longer side of a picture as the detector sees it; of a video it is `detector.SIDE`."""
@@ -197,6 +199,40 @@ class Predictor:
         return one_each[: self._people]
 
 
+class _Scaled(Protocol):
+    """What a file of results says of who made it."""
+
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    def scale(self, size: tuple[int, int], /) -> tuple[float | None, float | None]: ...
+
+
+def results_writer(
+    path: Path,
+    predictor: _Scaled,
+    *,
+    source: str | int | Path,
+    model: str,
+    fps: float | None,
+    size: tuple[int, int],
+) -> ResultsWriter:
+    """A file for the results of a predictor; model: the name of its weights, for the header."""
+    focal_px, height_m = predictor.scale(size)
+    return ResultsWriter(
+        path,
+        layout=predictor.layout,
+        labels=predictor.labels,
+        source=str(source),
+        model=model,
+        fps=fps,
+        size=size,
+        focal_px=focal_px,
+        height_m=height_m,
+    )
+
+
 def _network(
     weights: str | Path, exit: tuple[int, int] | None, device: torch.device, runtime: Runtime | None
 ) -> Loaded:
@@ -205,12 +241,7 @@ def _network(
             f"runtime {runtime} is for exported files; write one with: "
             f"poseact export {weights} -o NAME.onnx"
         )
-    model, card = load(weights, device=str(device))
-    if exit is not None:
-        if tuple(exit) not in model.exits:
-            raise ValueError(f"no exit {tuple(exit)} in {weights}; it has {list(model.exits)}")
-        model = model.cut(*exit)
-    model = model.eval().to(device)
+    model, card = load(weights, device=device, exit=exit)
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Loaded(model, card)
 

@@ -244,12 +244,16 @@ def multi_clip(
     A video too short for one clip is answered by `single_clip`; the released code, which has no
     clip there, counts it as correct. The last action block answers. Errors as there.
     """
+    return _answer(model, card, record, clips_along(record, card, protocol), protocol)
+
+
+def clips_along(record: Record, card: Card, protocol: ClipProtocol) -> list[list[int]]:
+    """Frames of the clips all along a video; of one too short for a clip, those of the middle."""
     step = protocol.step
     starts = clip_starts(len(record), card.frames, step=step, spacing=protocol.spacing)
     if not starts:
-        return single_clip(model, card, record, protocol=protocol)
-    clips = [list(range(start, start + card.frames * step, step)) for start in starts]
-    return _answer(model, card, record, clips, protocol)
+        return [list(clip_indices(len(record), card.frames, step=step))]
+    return [list(range(start, start + card.frames * step, step)) for start in starts]
 
 
 def _answer(

@@ -146,16 +146,25 @@ def read_card(path: str | Path) -> Card:
     return read_file(find(path))[0]
 
 
-def load(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
-    """A network ready for prediction, from a shipped name or a file.
+def load(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    exit: tuple[int, int] | None = None,
+) -> Loaded:
+    """A network ready for prediction, of a shipped name or a file, cut at `exit` if it is given.
 
     FileNotFoundError if there is none; ValueError if it is not a whole poseact weights file or its
-    tensors are not those of the configuration it names.
+    tensors are not those of the configuration it names, or if it has no such exit.
     """
     path = find(name_or_path)
     with understood(path):
         card, tensors = read_file(path)
         model = filled(lambda: build(card), tensors, path)
+    if exit is not None:
+        if tuple(exit) not in model.exits:
+            raise ValueError(f"no exit {tuple(exit)} in {name_or_path}; it has {list(model.exits)}")
+        model = model.cut(*exit)
     try:
         return Loaded(model.to(device).eval(), card)
     except (AssertionError, RuntimeError) as error:

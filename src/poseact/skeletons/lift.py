@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from poseact.core.files import check_not_input
 from poseact.core.geometry import box_around
 from poseact.core.layouts import DERIVED, H36M17, Layout
 from poseact.core.types import NO_TRACK, Keypoints, Person, Result
@@ -269,8 +270,7 @@ def lift_job(
     source = Path(str(job.source))
     if out.suffix != ".jsonl":
         raise ValueError(f"{out}: the results are JSON lines; give a name that ends in .jsonl")
-    if out.exists() and out.samefile(source):
-        raise ValueError(f"{out} would overwrite its own input; give another name with -o")
+    check_not_input(out, source)
     lifter = load_lifter(weights).model
     keypoints = read_keypoints(source, layout=layout, fps=fps)
     keypoints = replace(keypoints, size=keypoints.size or size)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from poseact.core.calibration import CalibratedCamera, read_calibration
-from poseact.core.files import whole_file
+from poseact.core.files import check_not_input, whole_file
 from poseact.core.types import Person, Result
 from poseact.inference.jobs import Done
 from poseact.results.formats import Markers, write_markers
@@ -36,8 +36,8 @@ def triangulate_files(
     inputs = [Path(source).resolve() for source in sources]
     if twice := next((s for n, s in enumerate(sources) if inputs[n] in inputs[:n]), None):
         raise ValueError(f"{twice} is given twice; give one file a camera")
-    if table.resolve() in inputs:
-        raise ValueError(f"{table} would overwrite its own input; give another name with -o")
+    for source in sources:
+        check_not_input(table, source)
     cameras = read_calibration(calibration, unit_mm=unit_mm)
     chosen = _assigned(cameras, [Path(source) for source in sources], Path(calibration))
     read = [read_jsonl(source) for source in sources]
