@@ -23,10 +23,8 @@ import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from poseact.core.layouts import layout_named
-from poseact.core.types import Record
+from experiments.real_actions import BOXES, logits
 from poseact.data import synthetic
-from poseact.data.dataset import clip_indices, make_sample
 from poseact.data.sets import clips
 from poseact.models import weights
 from poseact.models.layers import channels_last
@@ -34,7 +32,6 @@ from poseact.models.spnet import SPNet
 from poseact.people.scene import PeopleConfig
 from poseact.train.recipes.shipped import recipe
 
-BOXES = Path(__file__).parents[1] / "runs" / "clip_boxes.csv"
 RENDERED = 200
 BINS = 10
 
@@ -68,18 +65,6 @@ def fold(model: SPNet, block: int, divide_by: float) -> None:
         act.get_submodule("action_pred_conv3").get_parameter("weight").mul_(divide_by)
 
 
-@torch.inference_mode()
-def answers(model: SPNet, card: weights.Card, records: list[Record]) -> list[Tensor]:
-    """Logits (N, A) of every action block."""
-    found: list[list[Tensor]] = []
-    layout = layout_named(card.layout)
-    for record in records:
-        frames = clip_indices(len(record), card.frames)
-        sample = make_sample(record, layout, size=card.size, frames=frames, margin=card.margin)
-        found.append([sets[0][0] for sets in model(sample["frames"][None]).actions])
-    return [torch.stack(block) for block in zip(*found)]
-
-
 def main(source: str, out: str) -> None:
     model, card = weights.load(source)
     assert isinstance(model, SPNet) and len(card.labels) == 1, f"{source}: no SPNet with actions"
@@ -91,9 +76,11 @@ def main(source: str, out: str) -> None:
     records = [*rendered, *real]
     target = torch.tensor([r.action for r in records])
     weight = torch.tensor([1 / len(rendered)] * len(rendered) + [1 / len(real)] * len(real))
-    for block, logits in enumerate(answers(channels_last(model), card, records)):
-        divide_by = temperature(logits, target, weight)
-        before, after = (calibration_error(x, target, weight) for x in (logits, logits / divide_by))
+    for block, answers in enumerate(logits(channels_last(model), card, records)):
+        divide_by = temperature(answers, target, weight)
+        before, after = (
+            calibration_error(x, target, weight) for x in (answers, answers / divide_by)
+        )
         print(
             f"action block {block + 1}: temperature {divide_by:.2f}, expected calibration error "
             f"{100 * before:.1f} % -> {100 * after:.1f} %",

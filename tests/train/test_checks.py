@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from test_stages import CLIPS, RECORDS, STILLS, alternating, log, small, squares, trained
+from test_stages import alternating
 
 from poseact.data.dataset import Part
 from poseact.models import weights
@@ -21,6 +21,7 @@ from poseact.train.config import Mix, Stage, from_json, to_json
 from poseact.train.loop import StageRun
 from poseact.train.objective import Features, Objective
 from poseact.train.optim import Best
+from tests.small_runs import CLIPS, RECORDS, STILLS, log, small, squares, trained
 
 __all__ = ["squares"]  # the fixture
 

@@ -1,10 +1,8 @@
-"""What stages can ask for: alternating batches, action sets, frozen parts, replicas, plateaus,
-blind heads."""
+"""What stages can ask for: alternating batches, action sets, frozen parts, replicas, heads
+without some of their features."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,95 +12,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from poseact import data
 from poseact.core.layouts import PA17, Layout
-from poseact.core.types import Record, Sample
+from poseact.core.types import Sample
 from poseact.data.dataset import Batches
 from poseact.models import weights
 from poseact.models.spnet import SPNet, SPNetConfig
 from poseact.models.weights import network
 from poseact.train import loop
-from poseact.train.config import Config, Mix, Stage
-from poseact.train.loop import StageRun
+from poseact.train.config import Mix, Stage
 from poseact.train.objective import Objective
-from poseact.train.optim import Plateau, freeze, learning_rate, optimizer
+from poseact.train.optim import freeze, optimizer
 from poseact.train.parts import AlternatingBatches, open_parts
+from tests.small_runs import CLIPS, RECORDS, STILLS, small, squares, trained
 
-FRAMES = 40
-
-
-def record(number: int, action: int | None = None) -> Record:
-    """A square on which all joints sit; frame t has the grey value 6 t + 5 around it."""
-    x, y = np.random.default_rng(number).integers(12, 52, 2)
-
-    def frame(t: int) -> np.ndarray:
-        picture = np.full((64, 64, 3), 6 * t + 5, np.uint8)
-        picture[y - 4 : y + 4, x - 4 : x + 4] = 255
-        return picture
-
-    xy = np.tile(np.array([x, y], float), (FRAMES, 17, 1))
-    box = np.tile([0.0, 0.0, 64.0, 64.0], (FRAMES, 1))
-    return Record(frame, xy, PA17, box=box, action=action)
-
-
-RECORDS = [record(i, i % 2) for i in range(8)]
-STILLS = Mix("stills", "people", 2, augment="none")
-CLIPS = Mix("clips", "people", 2, frames=4, augment="none")
-
-
-@pytest.fixture(autouse=True)
-def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "load", lambda *_, **__: RECORDS)
-
-
-def small(tiny_config: SPNetConfig, *stages: Stage, **changes: Any) -> Config:
-    model = replace(tiny_config, actions=(2,), **changes.pop("model", {}))
-    config = Config(
-        name="small",
-        model=model,
-        layout="PA17",
-        labels=tuple(tuple(f"{s}{i}" for i in range(n)) for s, n in enumerate(model.actions)),
-        stages=stages,
-        size=(64, 64),
-        frames=4,
-        ema=0.0,
-        clip_gradient=0.0,
-        workers=0,
-        log_every=1,
-        checkpoint_s=0.0,
-        accelerator="cpu",
-    )
-    return replace(config, **changes)
-
-
-def trained(config: Config, out: Path) -> SPNet:
-    model = weights.load(loop.fit(config, out, workers=1)).model
-    assert isinstance(model, SPNet)
-    return model
-
-
-def break_off(
-    config: Config,
-    out: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    at: Callable[[StageRun, int], bool],
-) -> None:
-    """A run that is interrupted before the step of which `at` says so."""
-    step = StageRun.step
-
-    def breaks(self: StageRun, batch: Any, number: int) -> Any:
-        if at(self, number):
-            raise KeyboardInterrupt
-        return step(self, batch, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StageRun, "step", breaks)
-        with pytest.raises(KeyboardInterrupt):
-            loop.fit(config, out, workers=1)
-
-
-def log(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+__all__ = ["squares"]  # the fixture
 
 
 def sample(action: list[int], *, frames: int = 4, seed: int = 0) -> Sample:
@@ -400,7 +323,7 @@ def test_in_alternating_batches_a_replica_learns_from_clips_alone(tiny_config: S
 
 
 @pytest.mark.parametrize(("ablate", "feature"), [("pose", 0), ("appearance", 1)])
-def test_blind_heads_do_not_see_the_clue(
+def test_heads_do_not_see_the_features_that_are_ablated(
     tiny_config: SPNetConfig, tmp_path: Path, ablate: Any, feature: int
 ) -> None:
     stage = Stage("s", 3, (CLIPS,), lr=0.01, warmup=0, ablate=ablate)
@@ -462,120 +385,3 @@ def test_optimisers_have_the_constants_of_keras(tiny_config: SPNetConfig) -> Non
                 v = 0.98 * v - 0.01 * g
                 w += 0.98 * v - 0.01 * g
         torch.testing.assert_close(weight.detach().double(), w, rtol=0, atol=1e-6)
-
-
-# ------------------------------------------------------------------------------- plateaus
-
-
-def test_a_plateau_lowers_the_rate() -> None:
-    stage = Stage("s", 99, (), schedule="plateau", factor=0.2, patience=2, drops=2, warmup=0)
-    plateau, factors = Plateau(stage), []
-    for loss in (3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5):
-        plateau.check(loss)
-        factors.append(plateau.factor)
-    steps = [1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04, 0.04, 0.04, 0.04, 0.04]
-    assert factors == pytest.approx(steps)
-    assert learning_rate(stage, 98) == stage.lr
-    plateau.add(3.0)
-    plateau.add(5.0)
-    assert plateau.mean() == 4.0
-    again = Plateau(stage)
-    again.load(plateau.state())
-    assert vars(again) == vars(plateau)
-
-
-def test_a_stage_follows_the_rate_that_was_reached(
-    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Three falls without a limit, then a tenth of that; the same after a break in the second."""
-    first = Stage(
-        *("s", 8, (STILLS,)),
-        schedule="plateau",
-        factor=0.5,
-        patience=1,
-        check_every=2,
-        drops=None,
-        warmup=0,
-        optimizer="sgd",
-    )
-    second = replace(first, name="t", steps=4, schedule="constant", follow=0.1, lr=7.0)
-    config = small(tiny_config, first, stages=(first, second))
-    monkeypatch.setattr(Plateau, "mean", lambda _: 1.0)
-    trained(config, tmp_path / "whole")
-    rates = [line["lr"] / first.lr for line in log(tmp_path / "whole")]
-    falls = [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.125]  # as of the step that comes next
-    assert rates[:8] == pytest.approx(falls)
-    assert rates[8:] == pytest.approx([0.0125] * 4)  # it fell once more at the last check
-    break_off(
-        config, tmp_path / "broken", monkeypatch, lambda run, n: run.stage.name == "t" and n == 2
-    )
-    loop.fit(config, tmp_path / "broken", resume=True, workers=1)
-    assert [line["lr"] / first.lr for line in log(tmp_path / "broken")] == pytest.approx(rates)
-    with pytest.raises(ValueError, match="follow needs a stage before"):
-        small(tiny_config, second)
-
-
-def test_training_goes_by_held_out_batches(
-    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two batches a check, in inference mode; their mean decides. Losses are planted."""
-    stage = Stage(
-        "s",
-        5,
-        (STILLS,),
-        optimizer="sgd",
-        warmup=0,
-        schedule="plateau",
-        factor=0.5,
-        patience=1,
-        check_every=1,
-        validation=(replace(STILLS, name="held out"),),
-        validation_batches=2,
-    )
-    planted = iter([4.0, 2.0, 3.0, 3.0, 1.0, 1.0, 0.0, 8.0, 5.0, 5.0])
-    modes: list[bool] = []
-    forward = Objective.forward
-
-    def watched(self: Objective, batch: Any, *rest: Any) -> Any:
-        modes.append(self.model.get_submodule("up2_pb0.bn1").training)
-        values = forward(self, batch, *rest)
-        return values if modes[-1] else {"total": torch.tensor(next(planted))}
-
-    monkeypatch.setattr(Objective, "forward", watched)
-    trained(small(tiny_config, stage), tmp_path / "run")
-    lines = log(tmp_path / "run")
-    assert [line["validation"] for line in lines] == [3, 3, 1, 4, 5]
-    rates = [line["lr"] / stage.lr for line in lines]
-    assert rates == pytest.approx([1, 0.5, 0.5, 0.25, 0.25])  # two drops at most
-    assert modes == [True, False, False] * 5
-    with pytest.raises(ValueError, match="test split would choose"):
-        replace(stage, validation=(replace(STILLS, split="test"),))
-
-
-def test_alternating_batches_under_a_plateau_resumes_exactly(
-    tiny_config: SPNetConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = replace(CLIPS, batch=1, steps=(1, 3), teaches="action")
-    stage = Stage(
-        "s",
-        9,
-        (STILLS, clips),
-        optimizer="rmsprop",
-        warmup=0,
-        schedule="plateau",
-        patience=1,
-        check_every=2,
-        over_blocks="sum",
-        copy_replica=True,
-    )
-    config = small(tiny_config, stage, model={"replica": True})
-    monkeypatch.setattr(Plateau, "mean", lambda _: 1.0)  # it falls at the second check, step 4
-    whole = trained(config, tmp_path / "whole").state_dict()
-    rates = [line["lr"] / stage.lr for line in log(tmp_path / "whole")]
-    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
-
-    break_off(config, tmp_path / "broken", monkeypatch, lambda _, n: n == 5)
-    path = loop.fit(config, tmp_path / "broken", resume=True, workers=1)
-    for name, value in weights.load(path).model.state_dict().items():
-        assert torch.equal(value, whole[name]), name
-    assert [line["lr"] / stage.lr for line in log(tmp_path / "broken")] == rates

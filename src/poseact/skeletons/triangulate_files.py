@@ -10,6 +10,7 @@ import numpy as np
 
 from poseact.core.calibration import CalibratedCamera, read_calibration
 from poseact.core.files import check_not_input, whole_file
+from poseact.core.geometry import box_around
 from poseact.core.types import Person, Result
 from poseact.inference.jobs import Done
 from poseact.results.formats import Markers, write_markers
@@ -133,11 +134,9 @@ def _person(
         return None
     xyz = world @ camera.R.T + camera.t
     xy = camera.project(world)
-    shown = xy[np.isfinite(xy).all(-1)]
-    box = np.concatenate([shown.min(0), shown.max(0)]) if len(shown) else np.full(4, np.nan)
     score = np.where(known, 1.0, 0.0)
     root = xyz[header.layout.root]
-    return Person(xy, xyz - root, score, box, header.layout, track, root=root)
+    return Person(xy, xyz - root, score, box_around(xy), header.layout, track, root=root)
 
 
 def _write_csv(
