@@ -59,8 +59,8 @@ ORDER: dict[str, str] = {
         nobody synthetic write check tiles __init__
     """,
     "inference": """
-        window tracking smoothing sides detector look session procedures predictor live_session
-        keypoint_sources jobs
+        window tracking smoothing sides detector box_file look session procedures predictor
+        live_session keypoint_sources jobs
     """,
     "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo",
     "train": """

@@ -132,11 +132,29 @@ def test_a_video_gives_a_line_and_a_picture_for_every_frame(
 def test_the_forms_of_other_programs(weights: Path, clip: Path, out: Path) -> None:
     args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
     args += ["--detector", "none", "--fill-gaps"]
-    forms = ("coco", "openpose", "trc", "actions", "srt", "angles", "bvh", "pyskl", "repetitions")
+    forms = (
+        "coco",
+        "openpose",
+        "trc",
+        "actions",
+        "srt",
+        "vtt",
+        "angles",
+        "bvh",
+        "pyskl",
+        "repetitions",
+    )
     assert main([*map(str, args), *(f"--{form}" for form in forms)]) == 0
     frames = {f"dance_{n:012d}_keypoints.json" for n in range(3)}
     others = {"dance.jsonl", "dance_coco.json", "dance_openpose", "dance.trc"}
-    others |= {"dance_actions.csv", "dance.srt", "dance_angles.csv", "dance.bvh", "dance_pyskl.npz"}
+    others |= {
+        "dance_actions.csv",
+        "dance.srt",
+        "dance.vtt",
+        "dance_angles.csv",
+        "dance.bvh",
+        "dance_pyskl.npz",
+    }
     others |= {"dance_repetitions.csv"}
     assert files(out) == others | frames
     assert (out / "dance_actions.csv").read_text() == "track,action,start_s,end_s,probability\n"

@@ -37,6 +37,7 @@ from poseact.data.sets import (
     sbu,
     skeletons,
 )
+from poseact.inference.box_file import BoxFile
 from poseact.media.pictures import read_image, write_image
 from poseact.media.video import VideoReader
 from poseact.models import enas, pretrained, weights
@@ -106,6 +107,10 @@ def results_file(root: Path) -> None:
     with ResultsWriter(root / "a.jsonl", **header) as out:
         for result in results():
             out.write(result)
+
+
+def detector_boxes(root: Path) -> None:
+    (root / "a.csv").write_text("frame,x0,y0,x1,y1,score\n0,1,2,30,40,0.5\n2,1.5,2,31,40,1\n")
 
 
 def all_forms(root: Path) -> None:
@@ -281,6 +286,7 @@ READERS: dict[str, Reader] = {
     "boxes_csv": Reader(
         own_clips, "boxes.csv", lambda root: folder.load(root, "all", boxes=root / "boxes.csv")
     ),
+    "detector_boxes": Reader(detector_boxes, "a.csv", lambda root: BoxFile(root / "a.csv").at(0)),
     "calibration_toml": Reader(cameras.toml, "a.toml", cameras.read_cameras),
     **{
         f"calibration_{form}": Reader(

@@ -30,9 +30,10 @@ class Predict:
     """How many people to follow at most; the largest."""
     box: Box = None
     """Where the one person to follow is (at the start), in px."""
-    detector: Literal["people", "rtmlib", "none"] = "people"
-    """Who finds people: the shipped detector, RTMPose's (an extra); or nobody, then there is one
-    person, who fills the picture or the --box."""
+    detector: Annotated[str, arg(metavar="people|rtmlib|none|FILE.csv")] = "people"
+    """Who finds people: the shipped detector, RTMPose's (an extra), a file with boxes (frame, x0,
+    y0, x1, y1 and perhaps score); or nobody, then there is one person, who fills the picture or the
+    --box."""
     csv: bool = False
     """Also write NAME.csv."""
     html: bool = False
@@ -55,6 +56,8 @@ class Predict:
     """Also write NAME_actions.csv: who did what from when to when."""
     srt: bool = False
     """Also write NAME.srt, these intervals as subtitles."""
+    vtt: bool = False
+    """Also write NAME.vtt, the same for browsers."""
     angles: bool = False
     """Also write NAME_angles.csv: angles of knees, hips, elbows, shoulders and trunk."""
     repetitions: bool = False
@@ -110,7 +113,7 @@ class Predict:
                 focal_px=self.focal,
                 height_m=self.height,
                 people=people,
-                detector=_detector(self.detector, self.device),
+                detector=_detector(self.detector, self.device, len(jobs)),
                 action_set=None if unified else 0,
                 runtime=self.runtime,
             )
@@ -133,6 +136,7 @@ class Predict:
             actions=self.actions,
             angles=self.angles,
             srt=self.srt,
+            vtt=self.vtt,
             repetitions=self.repetitions,
             fill_gaps=self.fill_gaps,
             limit=self.limit,
@@ -157,9 +161,17 @@ class Predict:
             return run_jobs(jobs, work, console=Terminal())
 
 
-def _detector(name: Literal["people", "rtmlib", "none"], device: str | None) -> Any:
-    if name != "rtmlib":
+def _detector(name: str, device: str | None, inputs: int) -> Any:
+    if name in ("people", "none"):
         return name
-    from poseact.inference.keypoint_sources import RTMLib
+    if name == "rtmlib":
+        from poseact.inference.keypoint_sources import RTMLib
 
-    return RTMLib(device=device or "cpu").boxes
+        return RTMLib(device=device or "cpu").boxes
+    if Path(name).suffix.lower() != ".csv":
+        raise ValueError(f"--detector is people, rtmlib, none or a .csv of boxes, got {name}")
+    if inputs != 1:
+        raise ValueError(f"{name} has the boxes of one video; there are {inputs} inputs")
+    from poseact.inference.box_file import BoxFile
+
+    return BoxFile(name)

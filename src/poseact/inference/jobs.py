@@ -124,6 +124,7 @@ class Wanted:
     pyskl: bool = False
     actions: bool = False
     srt: bool = False
+    vtt: bool = False
     angles: bool = False
     repetitions: bool = False
     fill_gaps: bool = False
@@ -233,8 +234,8 @@ def _outputs(out: Path, job: Job) -> set[Path]:
     name = glob.escape(job.name)
     endings = (
         *(".jsonl", ".png", ".mp4", ".csv", ".html", "_coco.json", "_openpose", ".trc"),
-        *("_actions.csv", ".srt", "_angles.csv", ".parquet", ".bvh", ".c3d", "_pyskl.npz"),
-        "_repetitions.csv",
+        *("_actions.csv", ".srt", ".vtt", "_angles.csv", ".parquet", ".bvh", ".c3d"),
+        *("_pyskl.npz", "_repetitions.csv"),
     )
     found = [out / f"{job.name}{ending}" for ending in endings]
     for kind in ("trc", "bvh", "c3d"):
@@ -325,13 +326,15 @@ def _tables(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], lis
         write_html(beside(".html"), *read_jsonl(table), video=video, frames=still)
     if wanted.coco:
         write_coco(beside("_coco.json"), *open_jsonl(table))
-    found = intervals(open_jsonl(table)[1]) if wanted.actions or wanted.srt else []
+    acts = wanted.actions or wanted.srt or wanted.vtt
+    found = intervals(open_jsonl(table)[1]) if acts else []
     if wanted.actions:
         write_intervals(beside("_actions.csv"), found)
     if wanted.angles:
         write_angles(beside("_angles.csv"), open_jsonl(table)[1])
-    if wanted.srt:
-        write_srt(beside(".srt"), found)
+    for asked, ending in ((wanted.srt, ".srt"), (wanted.vtt, ".vtt")):
+        if asked:
+            write_srt(beside(ending), found)
     if wanted.repetitions:
         counted = repetitions(open_jsonl(table)[1])
         write_repetitions(beside("_repetitions.csv"), counted)

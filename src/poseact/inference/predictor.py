@@ -17,6 +17,7 @@ import torch
 from poseact.core.geometry import check_box
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
+from poseact.inference.box_file import BoxFile
 from poseact.inference.detector import Detects, PeopleDetector
 from poseact.inference.look import HEIGHT_M, CropNetwork, Look, check_picture
 from poseact.inference.session import SAME, Following, Session
@@ -43,7 +44,8 @@ class Predictor:
     threads of torch, for the whole process. flip: average with the mirror image (twice the cost).
     smooth: One Euro filter on the poses of a video. people: "all", "one" (the largest) or at most
     so many. detector: "people" is the shipped one, "none" gives one person, whose box, the given
-    one or the whole frame, serves for every frame; or a callable of your own. focal_px: of the
+    one or the whole frame, serves for every frame; or a callable of your own, or the boxes of one
+    video (`box_file.BoxFile`). focal_px: of the
     camera; None assumes `FOCAL` times the longer side of the frame. height_m: stature of the
     people, which scales their 3D poses. action_set: which of the model's sets, None for poses
     alone. runtime: of a file that `poseact export` has written (it runs on the CPU, and its exit
@@ -62,7 +64,7 @@ class Predictor:
         flip: bool = False,
         smooth: bool = True,
         people: Literal["all", "one"] | int = "all",
-        detector: Literal["people", "none"] | Detects = "people",
+        detector: Literal["people", "none"] | Detects | BoxFile = "people",
         focal_px: float | None = None,
         height_m: float = HEIGHT_M,
         action_set: int | None = 0,
@@ -265,14 +267,16 @@ def _size(rgb: np.ndarray) -> tuple[int, int]:
 
 
 def _detectors(
-    detector: Literal["people", "none"] | Detects, device: torch.device
-) -> tuple[Detects | None, Detects | None]:
+    detector: Literal["people", "none"] | Detects | BoxFile, device: torch.device
+) -> tuple[Detects | BoxFile | None, Detects | None]:
     """What finds people in videos, and in pictures."""
     if detector == "people":
         found = PeopleDetector(device=device)
         return found, found.sized(STILL_SIDE)
     if detector == "none":
         return None, None
+    if isinstance(detector, BoxFile):
+        return detector, lambda rgb: detector.at(0)
     if not callable(detector):
         raise ValueError(f'detector is "people", "none" or a callable, got {detector!r}')
     return detector, detector

@@ -17,6 +17,7 @@ import numpy as np
 from poseact.core.camera import DEPTH_RANGE_MM
 from poseact.core.geometry import check_box, iou, overlaps, square
 from poseact.core.types import Person, Result
+from poseact.inference.box_file import BoxFile
 from poseact.inference.detector import Detections, Detects
 from poseact.inference.look import CropNetwork, Look, check_picture
 from poseact.inference.sides import Sides
@@ -75,13 +76,13 @@ CUT = 0.3
 class Following:
     """How people are followed.
 
-    detector: finds them; None: one person, whose box, the given one or the whole frame, serves for
-    every frame. people: at most so many, the largest; None is everyone. smooth: One Euro filter on
-    the poses, and limbs keep their sides. labels: of the actions, empty for poses alone.
-    action_set: which of the model's sets.
+    detector: finds them, or a file that has their boxes; None: one person, whose box, the given one
+    or the whole frame, serves for every frame. people: at most so many, the largest; None is
+    everyone. smooth: One Euro filter on the poses, and limbs keep their sides. labels: of the
+    actions, empty for poses alone. action_set: which of the model's sets.
     """
 
-    detector: Detects | None
+    detector: Detects | BoxFile | None
     people: int | None = None
     smooth: bool = True
     labels: tuple[str, ...] = ()
@@ -200,7 +201,7 @@ class Session:
 
     # ------------------------------------------------------------------------- everyone
 
-    def _followed(self, frame: Frame, detector: Detects) -> list[Track]:
+    def _followed(self, frame: Frame, detector: Detects | BoxFile) -> list[Track]:
         """The tracks that are seen in a frame."""
         if self._cut(frame.rgb):
             self._tracks, self._detected_s = [], None
@@ -210,6 +211,9 @@ class Session:
         if self._start is not None:
             proposals = [*self._own(watched, now), Proposal(self._start, self._start)]
             self._start = None
+        elif isinstance(detector, BoxFile):
+            found = detector.at(frame.index) if frame.index in detector else None
+            proposals = self._detected(found, watched, now) if found else self._own(watched, now)
         elif self._due(watched, now):
             self._detected_s = now
             proposals = self._detected(detector(frame.rgb), watched, now)
