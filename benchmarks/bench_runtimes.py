@@ -24,15 +24,17 @@ from poseact.export.onnx_file import export_onnx
 from poseact.models import weights
 from poseact.models.exported import load_exported
 from poseact.models.layers import channels_last
+from poseact.models.simplified import simplified
 
-RUNTIMES = ("PyTorch", "ONNX Runtime", "OpenVINO")
+RUNTIMES = ("PyTorch", "PyTorch, simplified", "ONNX Runtime", "OpenVINO")
 
 
 @torch.inference_mode()
 def milliseconds(name: str, rounds: int) -> np.ndarray:
-    """(3, rounds) of a crop, in the order of `RUNTIMES`."""
+    """(4, rounds) of a crop, in the order of `RUNTIMES`."""
     model, card = weights.load(name)
     channels_last(model)
+    small = channels_last(simplified(model))
     x = torch.rand(1, 3, *card.size) * 2 - 1
     nhwc = x.contiguous(memory_format=torch.channels_last)
     with TemporaryDirectory() as folder:
@@ -41,6 +43,7 @@ def milliseconds(name: str, rounds: int) -> np.ndarray:
         onnx, openvino = (load_exported(path, runtime=r).model for r in ("onnx", "openvino"))
     tries: tuple[Callable[[], object], ...] = (
         lambda: model.frames(nhwc),
+        lambda: small.frames(nhwc),
         lambda: onnx.frames(x),
         lambda: openvino.frames(x),
     )

@@ -43,7 +43,7 @@ ORDER: dict[str, str] = {
     """,
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
-        multitask
+        multitask simplified
         lifter enas enas_controller densenet temporal weights exported shipped_models
         original/zoo original/hdf5 original/blueprints original/convert
     """,

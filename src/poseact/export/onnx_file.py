@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_file
 from poseact.models.exported import CARD, SUFFIX, ExportedNetwork, heads_path, open_onnx
+from poseact.models.simplified import simplified
 from poseact.models.weights import Card, Network, load
 from poseact.people.config import PeopleConfig
 from poseact.people.scene import render_clip
@@ -63,12 +64,13 @@ def export_onnx(
     with torch.inference_mode():
         seen = model.frames(crops)
         logits = model.actions(tuple(f[None] for f in seen.features))[-1] if card.labels else ()
+    small = simplified(model)
     names = [f"features{k}" for k in range(len(seen.features))]
-    parts = [_Part(out, _Frames(model), (crops,), ["crops"], ["pose", "score", *names])]
+    parts = [_Part(out, _Frames(small), (crops,), ["crops"], ["pose", "score", *names])]
     if card.labels:
         windows = tuple(torch.stack([f, f]) for f in seen.features)  # 2 T J ...
         sets = [f"actions{k}" for k in range(len(logits))]
-        parts.append(_Part(heads_path(out), _Heads(model), windows, names, sets))
+        parts.append(_Part(heads_path(out), _Heads(small), windows, names, sets))
     with ExitStack() as unfinished:
         runs = []
         for part in parts:

@@ -24,6 +24,8 @@ from poseact.media.live import Newest
 from poseact.media.pictures import Frame
 from poseact.media.video import VideoWriter
 from poseact.models.frames import FrameOutput
+from poseact.models.layers import channels_last
+from poseact.models.simplified import simplified
 from poseact.models.weights import Network
 from poseact.results.intervals import Steady
 from poseact.results.jsonl import ResultsWriter
@@ -54,7 +56,7 @@ class AnyExit:
 
     def __init__(self, model: Network) -> None:
         self.config = model.config
-        cuts = {exit: model.cut(*exit).eval() for exit in model.exits}
+        cuts = {exit: channels_last(simplified(model.cut(*exit))) for exit in model.exits}
         if model.config.actions:
             cuts = {exit: cut for exit, cut in cuts.items() if cut.config.actions}
         self._cuts, self.exits = cuts, tuple(cuts)

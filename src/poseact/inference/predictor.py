@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,14 +19,16 @@ from poseact.core.layouts import Layout
 from poseact.core.types import Result
 from poseact.inference.box_file import BoxFile
 from poseact.inference.detector import Detects, PeopleDetector
-from poseact.inference.look import HEIGHT_M, CropNetwork, Look, check_picture
+from poseact.inference.look import HEIGHT_M, CropNetwork, FrameNetwork, Look, check_picture
 from poseact.inference.session import SAME, Following, Session
 from poseact.inference.tracking import likeness, pose_box
 from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream, newest
 from poseact.media.pictures import Frame, read_image
 from poseact.media.video import VideoReader
-from poseact.models.exported import Exported, ExportedNetwork, Runtime, is_exported, load_exported
+from poseact.models.exported import Exported, Runtime, is_exported, load_exported
+from poseact.models.layers import channels_last
+from poseact.models.simplified import simplified
 from poseact.models.weights import Card, Loaded, Network, load
 from poseact.results.jsonl import ResultsWriter
 
@@ -79,14 +81,16 @@ class Predictor:
         if not 0.3 <= height_m <= 3:
             raise ValueError(f"the height of people is metres, 0.3 to 3, got {height_m}")
         self._weights = weights
-        model: Network | ExportedNetwork
+        model: FrameNetwork
+        self._whole: Network | None = None
         if is_exported(weights):
             model, self.card = _exported(weights, exit, device, runtime, threads)
             on, acts = torch.device("cpu"), model.acts
         else:
             on = _device(device)
-            model, self.card = _network(weights, exit, on, runtime)
-            acts = bool(model.config.actions)
+            self._whole, self.card = _network(weights, exit, on, runtime)
+            model = channels_last(simplified(self._whole))
+            acts = bool(self._whole.config.actions)
         self.network = CropNetwork(
             model, self.card, device=on, flip=flip, focal_px=focal_px, height_m=height_m
         )
@@ -105,9 +109,9 @@ class Predictor:
     @property
     def model(self) -> Network:
         """The network in PyTorch; ValueError if this predictor has an exported file."""
-        if isinstance(self.network.model, ExportedNetwork):
+        if self._whole is None:
             raise ValueError(f"{self._weights} is an exported file; this needs its weights")
-        return cast(Network, self.network.model)
+        return self._whole
 
     def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
         """Everyone in a picture (H, W, 3) uint8 RGB, the largest first; or who is in `box` (4,) px.
@@ -244,8 +248,7 @@ def _network(
             f"poseact export {weights} -o NAME.onnx"
         )
     model, card = load(weights, device=device, exit=exit)
-    model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return Loaded(model, card)
+    return Loaded(channels_last(model), card)
 
 
 def _exported(

@@ -29,8 +29,11 @@ class FrameOutput(NamedTuple):
 class PoseActionNetwork(nn.Module, ABC):
     """`frames` does all that a single frame needs, `actions` the rest for clips of T frames.
 
-    A clip never depends on its batch neighbours in eval mode.
+    A clip never depends on its batch neighbours in eval mode. answer_only: `frames` leaves out the
+    poses that are neither the answer nor read for actions.
     """
+
+    answer_only = False
 
     @abstractmethod
     def frames(

@@ -239,6 +239,8 @@ class Multitask(PoseActionNetwork):
         for block in self.blocks:
             x, maps, features = block(x)
             look = features if look is None else look
+            if self.answer_only and block is not self.blocks[-1]:
+                continue
             heat, pose, score = self._read(maps)
             out.poses.append(pose)
             out.scores.append(score)

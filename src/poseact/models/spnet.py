@@ -354,6 +354,8 @@ class SPNet(PoseActionNetwork):
             x = x if lateral is None else x + lateral
             x, maps = self.get_submodule(_block(n, i))(x, *first[i : i + 1])
             laterals[i] = x
+            if self.answer_only and (n, i) != cfg.blocks[-1] and n not in cfg.action_pyramids:
+                continue
             prob, pose, score = self._read(maps.heat, maps.depth, maps.confidence)
             out.poses.append(pose)
             out.scores.append(score)
