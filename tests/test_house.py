@@ -38,8 +38,8 @@ ORDER: dict[str, str] = {
     "core": "layouts angles types geometry camera files reading calibration typed console",
     "media": "pictures live video capture window inputs",
     "results": """
-        drawing panels plot jsonl table angle_table intervals repetitions gaps page formats bvh
-        __init__
+        drawing panels plot jsonl table angle_table intervals repetitions gaps filters page formats
+        bvh __init__
     """,
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
@@ -60,7 +60,7 @@ ORDER: dict[str, str] = {
     """,
     "inference": """
         window tracking smoothing sides detector box_file look session procedures predictor
-        live_session keypoint_sources jobs
+        live_session keypoint_sources jobs refine_files
     """,
     "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo",
     "train": """
@@ -76,8 +76,9 @@ ORDER: dict[str, str] = {
     """,
     "export": "onnx_file",
     "cli": """
-        terminal options unified predict live lift triangulate demo models import_keras import_stem
-        export data evaluate train train_actions train_lifter recipes search doctor app __init__
+        terminal options unified predict live lift refine triangulate demo models import_keras
+        import_stem export data evaluate train train_actions train_lifter recipes search doctor app
+        __init__
     """,
 }
 PLACE = {

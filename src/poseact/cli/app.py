@@ -32,6 +32,7 @@ from poseact.cli.live import Live
 from poseact.cli.models import Models
 from poseact.cli.predict import Predict
 from poseact.cli.recipes import Recipes
+from poseact.cli.refine import Refine
 from poseact.cli.search import Search
 from poseact.cli.terminal import complain
 from poseact.cli.train import Train
@@ -44,6 +45,7 @@ Command = (
     Annotated[Predict, subcommand("predict")]
     | Annotated[Live, subcommand("live")]
     | Annotated[Lift, subcommand("lift")]
+    | Annotated[Refine, subcommand("refine")]
     | Annotated[Triangulate, subcommand("triangulate")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Models, subcommand("models")]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from poseact.cli.options import Box, Device, Exit, Out, people_count
+from poseact.cli.options import Box, Device, Exit, Forms, Out, people_count
 from poseact.cli.terminal import Terminal, progress
 from poseact.cli.unified import UnifiedOptions
 
@@ -34,34 +34,6 @@ class Predict:
     """Who finds people: the shipped detector, RTMPose's (an extra), a file with boxes (frame, x0,
     y0, x1, y1 and perhaps score); or nobody, then there is one person, who fills the picture or the
     --box."""
-    csv: bool = False
-    """Also write NAME.csv."""
-    html: bool = False
-    """Also write NAME.html, a page that shows the results."""
-    coco: bool = False
-    """Also write NAME_coco.json, COCO results."""
-    openpose: bool = False
-    """Also write the folder NAME_openpose, a JSON file a frame as OpenPose does."""
-    trc: bool = False
-    """Also write NAME.trc, the 3D joints as markers for OpenSim and the like."""
-    c3d: bool = False
-    """Also write NAME.c3d, the same as C3D (an extra)."""
-    bvh: bool = False
-    """Also write NAME.bvh, a moving skeleton for Blender and the like."""
-    parquet: bool = False
-    """Also write NAME.parquet, the table of --csv for pandas, DuckDB, R (an extra)."""
-    pyskl: bool = False
-    """Also write NAME_pyskl.npz, a clip for PYSKL and MMAction2."""
-    actions: bool = False
-    """Also write NAME_actions.csv: who did what from when to when."""
-    srt: bool = False
-    """Also write NAME.srt, these intervals as subtitles."""
-    vtt: bool = False
-    """Also write NAME.vtt, the same for browsers."""
-    angles: bool = False
-    """Also write NAME_angles.csv: angles of knees, hips, elbows, shoulders and trunk."""
-    repetitions: bool = False
-    """Also write NAME_repetitions.csv: squats, jumping jacks and push-ups, counted."""
     video: Annotated[bool, arg(help_behavior_hint="")] = True
     """Leave the annotated picture or video out."""
     smooth: Annotated[bool, arg(help_behavior_hint="")] = True
@@ -85,6 +57,7 @@ class Predict:
     model: Literal["network", "unified"] = "network"
     """The network alone; or 2D joints lifted to 3D and their actions (see
     docs/explanation/unified.md)."""
+    forms: Forms = Forms()
     unified: UnifiedOptions = UnifiedOptions()
 
     def run(self) -> int:
@@ -123,23 +96,7 @@ class Predict:
         else:
             predictor = network()
         wanted = Wanted(
-            drawing=self.video,
-            csv=self.csv,
-            html=self.html,
-            coco=self.coco,
-            openpose=self.openpose,
-            trc=self.trc,
-            parquet=self.parquet,
-            bvh=self.bvh,
-            c3d=self.c3d,
-            pyskl=self.pyskl,
-            actions=self.actions,
-            angles=self.angles,
-            srt=self.srt,
-            vtt=self.vtt,
-            repetitions=self.repetitions,
-            fill_gaps=self.fill_gaps,
-            limit=self.limit,
+            drawing=self.video, fill_gaps=self.fill_gaps, limit=self.limit, **asdict(self.forms)
         )
         box = None if self.box is None else np.array(self.box)
         with progress() as bars:

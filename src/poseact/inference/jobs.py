@@ -202,7 +202,7 @@ def predict_job(
             with contextlib.suppress(*([KeyboardInterrupt] if source.live else [])):
                 try:
                     if wanted.drawing:
-                        _draw(noted, drawing, source.fps, stack)
+                        draw(noted, drawing, source.fps, stack)
                     else:
                         deque(noted, maxlen=0)
                 except Broken as error:
@@ -210,7 +210,7 @@ def predict_job(
                         raise
                     broken = _of_source(job, f"{error}; {noted.count} frames are kept")
         drawn = [drawing] if wanted.drawing else []
-        tables, notes = _tables(table, drawing, wanted)
+        tables, notes = further_forms(table, drawing, wanted)
         return Done([table, *drawn, *tables], notes, broken=broken)
     except BaseException as error:
         for left in _outputs(out, job) - before:  # no half set
@@ -289,7 +289,7 @@ class _Noted:
             yield frame, result
 
 
-def _draw(
+def draw(
     seen: Iterable[tuple[Frame, Result]], path: Path, fps: float | None, stack: ExitStack
 ) -> None:
     """The annotated picture (no fps) or video, which is finished when the stack is."""
@@ -306,7 +306,7 @@ def _draw(
         video.write(drawn, time_s=frame.time_s)
 
 
-def _tables(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], list[str]]:
+def further_forms(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], list[str]]:
     """The further forms of a finished .jsonl, each read frame by frame where the form allows; and
     what is in them, in words."""
     same = {"drawing": wanted.drawing, "limit": wanted.limit, "fill_gaps": wanted.fill_gaps}
