@@ -60,7 +60,7 @@ ORDER: dict[str, str] = {
     """,
     "inference": """
         window tracking smoothing sides detector box_file look session procedures predictor
-        live_session keypoint_sources jobs refine_files
+        live_session keypoint_sources jobs refine_files fleet
     """,
     "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo",
     "train": """

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from poseact.core.files import (
     Unfinished,
+    keep_former,
     remove_unfinished,
     whole_file,
     whole_folder,
@@ -139,3 +140,16 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> 
     with pytest.raises(OSError, match=r"file is a file and no folder"):
         write_text(tmp_path / name, "y")
     assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_former_file_is_kept_once_and_leaves_no_link_of_itself(tmp_path: Path) -> None:
+    now, before = tmp_path / "a", tmp_path / "a.previous"
+    keep_former(now, before)
+    assert not list(tmp_path.iterdir())
+    for text in ("1", "2"):
+        write_text(now, text)
+        for _ in range(2):  # the second time they are one file
+            keep_former(now, before)
+        assert sorted(tmp_path.iterdir()) == [now, before]
+    write_text(now, "3")
+    assert before.read_text() == "2"

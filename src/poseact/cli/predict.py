@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from poseact import __version__
 from poseact.cli.options import Box, Device, Exit, Forms, Out, people_count
 from poseact.cli.terminal import Terminal, progress
 from poseact.cli.unified import UnifiedOptions
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from poseact.inference.jobs import Done, Job, Outcome
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,11 @@ class Predict:
     device: Device = None
     """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
     threads: Annotated[int | None, arg(metavar="N")] = None
-    """CPU threads."""
+    """CPU threads; of each process, if there are several."""
+    jobs: Annotated[int, arg(aliases=["-j"], metavar="N")] = 1
+    """Work on so many files at once, each in a process of its own."""
+    resume: bool = False
+    """Leave out inputs that were finished before with these settings."""
     runtime: Literal["onnx", "openvino"] | None = None
     """Who runs a file that `poseact export` has written: ONNX Runtime unless told otherwise."""
     model: Literal["network", "unified"] = "network"
@@ -63,17 +74,65 @@ class Predict:
     def run(self) -> int:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit is a number of frames, 1 or more, got {self.limit}")
+        if self.jobs < 1:
+            raise ValueError(f"-j is a number of processes, 1 or more, got {self.jobs}")
+        from poseact.inference.fleet import Ledger, parallel
+        from poseact.inference.jobs import Done, find_jobs, report, tried
+
+        console = Terminal()
+        jobs = find_jobs(self.source, console=console)
+        inputs = len(jobs)
+        self._unified(inputs)
+        ledger = Ledger(self.out, self._settings()) if self.resume and not jobs[0].live else None
+        if ledger is not None:
+            finished = [job for job in jobs if ledger.has(job)]
+            jobs = [job for job in jobs if job not in finished]
+            if finished:
+                console.say(f"{len(finished)} inputs are finished already, {len(jobs)} are not")
+            if not jobs:
+                return 0
+
+        def outcomes() -> Iterator[tuple[Job, Outcome]]:
+            if self.jobs > 1 and len(jobs) > 1:
+                start = partial(_in_process, self, inputs)
+                yield from parallel(jobs, start, workers=min(self.jobs, len(jobs)))
+                return
+            with progress() as bars:
+                work = self._work(inputs, bars)
+                yield from ((job, tried(work, job)) for job in jobs)
+
+        def noted() -> Iterator[tuple[Job, Outcome]]:
+            for job, outcome in outcomes():
+                if ledger is not None and isinstance(outcome, Done) and not outcome.broken:
+                    ledger.add(job, outcome)
+                yield job, outcome
+
+        return report(noted(), len(jobs), console=console)
+
+    def _unified(self, inputs: int) -> bool:
+        """Whether the unified framework answers; ValueError for options that do not fit."""
+        return self.unified.wanted(
+            self.model, inputs, box=self.box is not None, rtmlib=self.detector == "rtmlib"
+        )
+
+    def _settings(self) -> str:
+        """All that results depend on, beside the input."""
+        from poseact.inference.fleet import content
+
+        still = replace(self, source="", out=Path(), threads=None, jobs=1, resume=False)
+        files = [self.weights, self.detector, self.unified.classifier, self.unified.lifter]
+        files += [self.unified.keypoints]
+        held = [content(file) for file in files if file is not None and Path(file).is_file()]
+        return f"{__version__} {still} {held}"
+
+    def _work(self, inputs: int, bars: Progress | None = None) -> Callable[[Job], Done]:
+        """The work with one of so many inputs; makes the predictor."""
         import numpy as np
 
-        from poseact.inference.jobs import Done, Job, Wanted, find_jobs, predict_job, run_jobs
+        from poseact.inference.jobs import Wanted, predict_job
         from poseact.inference.predictor import Predictor
 
-        jobs = find_jobs(self.source, console=Terminal())
-        rtmlib = self.detector == "rtmlib"
-        unified = self.unified.wanted(
-            self.model, len(jobs), box=self.box is not None, rtmlib=rtmlib
-        )
-        people = people_count(self.people)
+        unified = self._unified(inputs)
 
         def network() -> Predictor:
             return Predictor(
@@ -85,37 +144,40 @@ class Predict:
                 smooth=self.smooth,
                 focal_px=self.focal,
                 height_m=self.height,
-                people=people,
-                detector=_detector(self.detector, self.device, len(jobs)),
+                people=people_count(self.people),
+                detector=_detector(self.detector, self.device, inputs),
                 action_set=None if unified else 0,
                 runtime=self.runtime,
             )
 
         if unified:
+            rtmlib = self.detector == "rtmlib"
             predictor = self.unified.pipeline(network, self.device, rtmlib=rtmlib)
         else:
             predictor = network()
         wanted = Wanted(
             drawing=self.video, fill_gaps=self.fill_gaps, limit=self.limit, **asdict(self.forms)
         )
+        model = "unified" if unified else self.weights
         box = None if self.box is None else np.array(self.box)
-        with progress() as bars:
 
-            def work(job: Job) -> Done:
-                def watch(seen: Iterable[Any], count: int | None) -> Any:
-                    return bars.track(seen, total=count, description=job.name)
+        def work(job: Job) -> Done:
+            def watch(seen: Any, count: int | None) -> Any:
+                return bars.track(seen, total=count, description=job.name) if bars else seen
 
-                return predict_job(
-                    predictor,
-                    job,
-                    self.out,
-                    model="unified" if unified else self.weights,
-                    box=box,
-                    wanted=wanted,
-                    watch=watch,
-                )
+            return predict_job(
+                predictor, job, self.out, model=model, box=box, wanted=wanted, watch=watch
+            )
 
-            return run_jobs(jobs, work, console=Terminal())
+        return work
+
+
+def _in_process(command: Predict, inputs: int) -> Callable[[Job], Done]:
+    """The work of one of several processes, which share the cores."""
+    from poseact.inference.fleet import cores
+
+    threads = command.threads or max(cores() // command.jobs, 1)
+    return replace(command, threads=threads)._work(inputs)
 
 
 def _detector(name: str, device: str | None, inputs: int) -> Any:

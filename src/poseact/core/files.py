@@ -110,7 +110,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 def keep_former(path: Path, former: Path) -> None:
     """What is in `path`, if there is such a file, is in `former`, too, until it is written anew."""
-    if path.is_file():
+    if path.is_file() and not same_file(former, path):  # a link to itself is not renamed
         part = _part(former)
         part.unlink(missing_ok=True)
         try:

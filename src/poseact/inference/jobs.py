@@ -71,6 +71,11 @@ class Job:
     kind: Literal["image", "video", "keypoints"]
     name: str
 
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera or URL."""
+        return is_stream(self.source)
+
 
 class Done(NamedTuple):
     """The files that were written for one job, and what a user should know, a line each.
@@ -83,28 +88,46 @@ class Done(NamedTuple):
     broken: str = ""
 
 
+Outcome = Done | str
+"""What came of a job: its files, or the error in words."""
+
+
 def run_jobs(jobs: Sequence[Job], work: Callable[[Job], Done], *, console: Console = SILENT) -> int:
     """Do the work with each of the jobs and say what came of it; 0, or 2 if any failed.
 
     One that fails with an expected error, or of which only a part could be read, does not stop the
     others.
     """
+    return report(((job, tried(work, job)) for job in jobs), len(jobs), console=console)
+
+
+def tried(work: Callable[[Job], Done], job: Job) -> Outcome:
+    """The work with a job; an expected error in words."""
+    try:
+        return work(job)
+    except EXPECTED as error:
+        return str(error)
+
+
+def report(
+    outcomes: Iterable[tuple[Job, Outcome]], count: int, *, console: Console = SILENT
+) -> int:
+    """Say what came of so many jobs as they end; 0, or 2 if any failed."""
     failed = 0
-    for job in jobs:
-        try:
-            files, notes, broken = work(job)
-        except EXPECTED as error:
-            console.warn(str(error))
+    for job, outcome in outcomes:
+        if isinstance(outcome, str):
+            console.warn(outcome)
             failed += 1
             continue
+        files, notes, broken = outcome
         console.say(f"{job.source}: {', '.join(map(str, files))}")
         for note in notes:
             console.say(f"  {note}")
         if broken:
             console.warn(broken)
             failed += 1
-    if failed and len(jobs) > 1:
-        console.warn(f"{failed} of {len(jobs)} inputs failed")
+    if failed and count > 1:
+        console.warn(f"{failed} of {count} inputs failed")
     return 2 if failed else 0
 
 
