@@ -38,8 +38,8 @@ ORDER: dict[str, str] = {
     "core": "layouts angles types geometry camera files reading calibration typed console",
     "media": "pictures live video capture window inputs",
     "results": """
-        drawing panels plot jsonl table angle_table intervals repetitions gaps filters page formats
-        bvh __init__
+        drawing panels picture plot jsonl table angle_table intervals repetitions gaps filters page
+        formats bvh __init__
     """,
     "models": """
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions

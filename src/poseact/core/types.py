@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -80,16 +81,36 @@ class Result:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """A row for each joint of each person, with the cells of `COLUMNS`; None where unknown."""
         for person in self.people:
-            action = probability = None
-            if person.action is not None and np.isfinite(person.action).any():
-                best = int(np.nanargmax(person.action))
-                action, probability = self.labels[best], float(person.action[best])
+            action, best = self._best(person)
+            probability = None if action is None else best
             where = self.index, self.time_s, int(person.track)
             xyz = np.full((len(person.xy), 3), np.nan) if person.xyz is None else person.xyz
             numbers = np.concatenate([person.xy, person.score[:, None], xyz], 1).tolist()
             for joint, cells in zip(person.layout.joints, numbers):
                 known = [None if cell != cell else cell for cell in cells]  # NaN is not itself
                 yield *where, joint, *known, action, probability
+
+    def _repr_html_(self) -> str:
+        """Who is in the frame, for notebooks; `results.drawn` shows the picture."""
+        rows = []
+        for person in self.people:
+            best, probability = self._best(person)
+            act = "" if best is None else f"{best} {100 * probability:.0f} %"
+            box = ", ".join(f"{edge:.0f}" for edge in person.box)
+            rows.append((str(person.track), box, f"{person.score.mean():.2f}", act))
+        head = "".join(f"<th>{name}</th>" for name in ("track", "box, px", "score", "action"))
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        title = f"frame {self.index}, {self.time_s:.2f} s: {len(self.people)} people"
+        return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
+
+    def _best(self, person: Person) -> tuple[str | None, float]:
+        """Somebody's most probable action."""
+        if person.action is None or not np.isfinite(person.action).any():
+            return None, np.nan
+        best = int(np.nanargmax(person.action))
+        return self.labels[best], float(person.action[best])
 
     def to_pandas(self) -> DataFrame:
         """The rows as a table; of a whole file see `results.read`."""
