@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_runtimes [WEIGHTS ...] [--rounds 30] [-o FILE.md]
 
-Weights are exported anew. Rounds over all runtimes are repeated; the least and the median of the
-process time are kept, so that other jobs hardly count. Needs poseact[onnx,openvino].
+Rounds over all runtimes are repeated; the least and the median of the process time are kept, so
+that other jobs hardly count. Needs poseact[onnx,openvino].
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from benchmarks.bench_exits import machine
 from poseact.core.files import write_text
-from poseact.export.onnx_file import export_onnx
+from poseact.inference.backends import open_network
 from poseact.models import weights
-from poseact.models.exported import load_exported
 from poseact.models.layers import channels_last
 from poseact.models.simplified import simplified
 
@@ -37,15 +35,13 @@ def milliseconds(name: str, rounds: int) -> np.ndarray:
     small = channels_last(simplified(model))
     x = torch.rand(1, 3, *card.size) * 2 - 1
     nhwc = x.contiguous(memory_format=torch.channels_last)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "a.onnx"
-        export_onnx(name, path)
-        onnx, openvino = (load_exported(path, runtime=r).model for r in ("onnx", "openvino"))
+    crop = (127.5 * (x + 1)).byte().permute(0, 2, 3, 1).numpy()
+    onnx, openvino = (open_network(name, runtime=r).network for r in ("onnx", "openvino"))
     tries: tuple[Callable[[], object], ...] = (
         lambda: model.frames(nhwc),
         lambda: small.frames(nhwc),
-        lambda: onnx.frames(x),
-        lambda: openvino.frames(x),
+        lambda: onnx.frames(crop),
+        lambda: openvino.frames(crop),
     )
     spent = np.zeros((len(tries), rounds + 2))
     for n in range(rounds + 2):

@@ -35,16 +35,17 @@ STRANGERS = ("data", "models")
 # From the ground up again: a file imports from those before it. An `__init__` that is not named
 # here imports nothing.
 ORDER: dict[str, str] = {
-    "core": "layouts angles types geometry camera files reading calibration typed console",
+    "core": "layouts angles types geometry camera files reading calibration typed console machine",
     "media": "pictures live video capture window inputs",
     "results": """
         drawing panels picture plot jsonl table angle_table intervals repetitions gaps filters page
         formats bvh __init__
     """,
     "models": """
+        cards people_maps exported
         bounds layers pretrained stems multipose frames spnet_actions spnet multitask_actions
         multitask simplified
-        lifter enas enas_controller densenet temporal weights exported shipped_models
+        lifter enas enas_controller densenet temporal weights shipped_models
         original/zoo original/hdf5 original/blueprints original/convert
     """,
     "people": """
@@ -59,6 +60,7 @@ ORDER: dict[str, str] = {
         nobody synthetic write check tiles __init__
     """,
     "inference": """
+        eager backends
         window tracking smoothing sides detector box_file look session procedures predictor
         live_session keypoint_sources jobs refine_files fleet
     """,
@@ -74,7 +76,7 @@ ORDER: dict[str, str] = {
         classifier_file pipeline cells
         learn/lifter learn/search learn/search_table learn/sbu_pictures
     """,
-    "export": "onnx_file",
+    "export": "onnx_file graphs",
     "cli": """
         terminal options unified predict live lift refine triangulate demo models import_keras
         import_stem export data evaluate train train_actions train_lifter recipes search doctor app

@@ -435,7 +435,7 @@ def test_doctor_names_versions_device_and_weights(capsys: pytest.CaptureFixture[
 def test_models_lists_what_is_shipped(
     weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("poseact.models.weights.SHIPPED", weights.parent)
+    monkeypatch.setattr("poseact.models.cards.SHIPPED", weights.parent)
     assert main(["models"]) == 0
     text = capsys.readouterr().out
     for word in ("tiny", "PA17", "sit, stand", "32x32", str(weights)):

@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import poseact.inference.predictor as rooms
 from conftest import small_spnet
 from poseact.core.geometry import crop_matrix, transform, warp
 from poseact.core.layouts import PA17
 from poseact.core.types import Result
+from poseact.inference import eager
 from poseact.inference.detector import Detections
 from poseact.inference.predictor import Predictor, predict
 from poseact.inference.session import KEEP_S
@@ -127,7 +127,7 @@ def test_actions_come_at_the_rate_of_the_model(weights: Path) -> None:
     actions = [result.people[0].action for _, result in predictor.video(video)]
     assert actions[:9] == [None] * 9  # a window is four frames
     assert actions[9] is not None and actions[-1] is actions[9]
-    window = ActionWindow(predictor.model, 4)
+    window = ActionWindow(predictor.network.model, 4)
     answers = [window.push(predictor.network.whole(f.rgb).features) for f in video[::3]]
     assert answers[-1] is not None and actions[-1] is not None
     np.testing.assert_allclose(actions[-1], answers[-1], atol=1e-6)
@@ -236,8 +236,8 @@ def painted_people(rgb: np.ndarray) -> Detections:
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
     card = Card({}, "PA17", (), (256, 256), frames=4, fps=10.0, margin=1.25)
     model = cast(SPNet, PaintReader())
-    monkeypatch.setattr(rooms, "load", lambda name, device, exit: Loaded(model, card))
-    yield Predictor(smooth=False, device="cpu", detector=painted_people)
+    monkeypatch.setattr(eager, "load", lambda name, device, exit: Loaded(model, card))
+    yield Predictor(smooth=False, device="cpu", detector=painted_people, runtime="torch")
 
 
 @pytest.mark.parametrize("at", [(5.0, 100.0), (280.0, 20.0), (540.0, 170.0)])
@@ -266,7 +266,9 @@ def test_two_people_and_at_most_so_many(reader: Predictor) -> None:
     np.testing.assert_allclose(spots, [20.5, 400.5], atol=1.0)
     clip = [Frame(t, t / 25, rgb) for t in range(5)]
     assert [len(r.people) for _, r in reader.video(clip)] == [2] * 5
-    one = Predictor(smooth=False, device="cpu", detector=painted_people, people="one")
+    one = Predictor(
+        smooth=False, device="cpu", detector=painted_people, people="one", runtime="torch"
+    )
     assert [[p.track for p in r.people] for _, r in one.video(clip)] == [[0]] * 5
     assert len(one.image(rgb).people) == 1
     with pytest.raises(ValueError, match="people"):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from poseact.models.multipose import CELL, MultiPose, PeopleMaps, decode
+from poseact.models.multipose import MultiPose
+from poseact.models.people_maps import CELL, Found, decode
 from poseact.models.weights import Card, load, load_multipose, save
 
 
@@ -31,30 +32,30 @@ def test_maps_equal_the_published_graphs(shared_data: Path) -> None:
         model.load_movenet(folder / "movenet_thunder.npz")
 
 
-def painted_maps(people: list[tuple[int, int, float, float]]) -> PeopleMaps:
-    """Maps 16 x 24 of people (row, column, height, width) in cells, of joints in their middle."""
-    centre = torch.full((1, 1, 16, 24), -9.0)
-    size, offset = torch.zeros(1, 2, 16, 24), torch.zeros(1, 2, 16, 24)
-    heat = torch.full((1, 17, 16, 24), -9.0)
+def decoded(people: list[tuple[int, int, float, float]]) -> Found:
+    """Of maps 16 x 24 with people (row, column, height, width) in cells, of joints in their
+    middle."""
+    centre = np.full((1, 16, 24), -9.0, np.float32)
+    size, offset = np.zeros((2, 2, 16, 24), np.float32)
+    heat = np.full((17, 16, 24), -9.0, np.float32)
     for likely, (row, column, height, width) in zip((4.0, 3.0, 2.0), people):
-        centre[0, 0, row, column] = likely
-        size[0, :, row, column] = torch.tensor([height, width])
-        heat[0, :, row, column] = 9.0
-    return PeopleMaps(centre, size, offset, torch.zeros(1, 34, 16, 24), heat)
+        centre[0, row, column] = likely
+        size[:, row, column] = height, width
+        heat[:, row, column] = 9.0
+    return decode(centre, size, offset, np.zeros((34, 16, 24), np.float32), heat)
 
 
 def test_every_peak_is_a_person_with_a_box() -> None:
-    (found,) = decode(painted_maps([(8, 4, 6.0, 4.0), (8, 15, 40.0, 6.0)]))
-    expected = torch.tensor([[2.0, 5, 6, 11], [12, 0, 18, 16]]) * CELL  # the tall one is cut
-    torch.testing.assert_close(found.box, expected)
-    torch.testing.assert_close(found.centre, torch.tensor([4.0, 3.0]).sigmoid())
-    torch.testing.assert_close(found.score, found.centre, atol=1e-3, rtol=0)
+    found = decoded([(8, 4, 6.0, 4.0), (8, 15, 40.0, 6.0)])
+    expected = np.array([[2.0, 5, 6, 11], [12, 0, 18, 16]]) * CELL  # the tall one is cut
+    np.testing.assert_allclose(found.box, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.centre, 1 / (1 + np.exp([-4.0, -3.0])), rtol=1e-5)
+    np.testing.assert_allclose(found.score, found.centre, atol=1e-3)
 
 
 def test_of_neighbours_the_higher_peak_counts_and_nobody_is_nobody() -> None:
-    (found,) = decode(painted_maps([(8, 8, 4.0, 4.0), (8, 10, 4.0, 4.0)]))
-    assert len(found.box) == 1
-    (nobody,) = decode(painted_maps([]))
+    assert len(decoded([(8, 8, 4.0, 4.0), (8, 10, 4.0, 4.0)]).box) == 1
+    nobody = decoded([])
     assert nobody.box.shape == (0, 4) and nobody.score.shape == (0,)
 
 

@@ -49,18 +49,17 @@ class Doctor:
 
 def diagnose() -> list[tuple[str, str]]:
     """(what, state) rows about this installation; a package that is missing says so."""
-    import torch
-
     import poseact
-    from poseact.models.weights import SHIPPED, available
+    from poseact.core.machine import default_threads, usable_cores
+    from poseact.models.cards import SHIPPED, available
 
     rows = [
         ("poseact", poseact.__version__),
         ("python", f"{platform.python_version()} ({sys.executable})"),
-        ("system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
+        ("system", f"{platform.system()} {platform.machine()}, {_cores(usable_cores())}"),
     ]
     rows += [(name, _version(name)) for name in NEEDED]
-    rows += [("device", _device()), ("threads", str(torch.get_num_threads()))]
+    rows += [("device", _device()), ("threads", str(default_threads())), ("runtime", _runtime())]
     rows += [
         (
             f"extra {extra}",
@@ -79,9 +78,26 @@ def _version(package: str) -> str:
         return "MISSING"
 
 
-def _device() -> str:
-    import torch
+def _cores(usable: int) -> str:
+    there = os.cpu_count() or usable
+    return f"{usable} cores" if usable == there else f"{usable} of {there} cores for us"
 
+
+def _runtime() -> str:
+    from poseact.core.console import EXPECTED
+    from poseact.inference.backends import described
+
+    try:
+        return described("spnet-s")
+    except EXPECTED as error:
+        return f"none ({error})"
+
+
+def _device() -> str:
+    try:
+        import torch
+    except ImportError:
+        return "cpu"
     if not torch.cuda.is_available():
         return "cpu"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

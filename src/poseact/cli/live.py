@@ -42,8 +42,9 @@ class Live:
     """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """CPU threads."""
-    runtime: Literal["onnx", "openvino"] | None = None
-    """Who runs a file that `poseact export` has written: ONNX Runtime unless told otherwise."""
+    runtime: Literal["torch", "onnx", "openvino"] | None = None
+    """Who runs the networks: on a CPU ONNX Runtime, if it is installed and can (see `poseact
+    doctor`), and otherwise PyTorch."""
 
     def run(self) -> int:
         if self.fps is not None and not 0 < self.fps < 1000:

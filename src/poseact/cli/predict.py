@@ -63,8 +63,9 @@ class Predict:
     """Work on so many files at once, each in a process of its own."""
     resume: bool = False
     """Leave out inputs that were finished before with these settings."""
-    runtime: Literal["onnx", "openvino"] | None = None
-    """Who runs a file that `poseact export` has written: ONNX Runtime unless told otherwise."""
+    runtime: Literal["torch", "onnx", "openvino"] | None = None
+    """Who runs the networks: on a CPU ONNX Runtime, if it is installed and can (see `poseact
+    doctor`), and otherwise PyTorch."""
     model: Literal["network", "unified"] = "network"
     """The network alone; or 2D joints lifted to 3D and their actions (see
     docs/explanation/unified.md)."""

@@ -53,7 +53,8 @@ def demo(
         predictor, Job(str(source), "video", NAME), folder, model=weights, wanted=Wanted(html=True)
     )
     _, results = read_jsonl(folder / f"{NAME}.jsonl")
-    rows = [_row(predictor, clip, results, _rate(predictor, source))]
+    whole = Predictor(weights, runtime="torch")  # as its exits, which are compared with it
+    rows = [_row(predictor, clip, results, _rate(whole, source))]
     for block in _earlier(predictor):
         small = Predictor(weights, exit=block)
         start = time.perf_counter()
@@ -136,7 +137,10 @@ def table(rows: list[Row]) -> list[str]:
             f"pyramid {row.exit[0]} level {row.exit[1]}"
             f"{row.fps:8.0f}{row.pck_torso:14.1f} %{row.mpjpe_mm:9.0f} mm   {action}"
         )
-    return [*lines, "one rendered clip, read from its video; mm with an assumed camera and stature"]
+    return [
+        *lines,
+        "one rendered clip, read from its video, in PyTorch; mm with an assumed camera and stature",
+    ]
 
 
 def _sheet(video: Path, path: Path) -> Path:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from poseact.core.console import SILENT, Console
 from poseact.core.files import whole_file
-from poseact.models.exported import CARD, SUFFIX, ExportedNetwork, heads_path, open_onnx
+from poseact.core.machine import default_threads
+from poseact.models.exported import CARD, SUFFIX, heads_path, open_onnx
 from poseact.models.simplified import simplified
 from poseact.models.weights import Card, Network, load
 from poseact.people.config import PeopleConfig
@@ -55,7 +56,7 @@ def export_onnx(
     out = Path(out)
     if out.suffix != SUFFIX:
         raise ValueError(f"an ONNX file is called NAME{SUFFIX}, got {out}")
-    _check_installed()
+    check_installed()
     model, card = load(weights, exit=exit)
     if not model.config.actions:
         card = dataclasses.replace(card, labels=())
@@ -66,24 +67,23 @@ def export_onnx(
         logits = model.actions(tuple(f[None] for f in seen.features))[-1] if card.labels else ()
     small = simplified(model)
     names = [f"features{k}" for k in range(len(seen.features))]
-    parts = [_Part(out, _Frames(small), (crops,), ["crops"], ["pose", "score", *names])]
+    parts = [_Part(out, FrameGraph(small), (crops,), ["crops"], ["pose", "score", *names])]
     if card.labels:
         windows = tuple(torch.stack([f, f]) for f in seen.features)  # 2 T J ...
         sets = [f"actions{k}" for k in range(len(logits))]
-        parts.append(_Part(heads_path(out), _Heads(small), windows, names, sets))
+        parts.append(_Part(heads_path(out), HeadGraph(small), windows, names, sets))
     with ExitStack() as unfinished:
         runs = []
         for part in parts:
             console.say(f"writing {part.path}")
             temporary = unfinished.enter_context(whole_file(part.path))
             _write(temporary, part, card)
-            runs.append(open_onnx(temporary, torch.get_num_threads()).run)
-        found = ExportedNetwork(runs[0], runs[1] if card.labels else None)
-        again = found.frames(crops)
-        pose = _largest(again.poses[-1], seen.poses[-1])
-        score = _largest(again.scores[-1], seen.scores[-1])
-        answers = found.actions(tuple(f[None] for f in again.features))
-        pairs = zip(answers[-1], logits, strict=True) if answers else ()
+            runs.append(open_onnx(temporary, default_threads()).run)
+        pose_again, score_again, *features = map(torch.from_numpy, runs[0]([crops.numpy()]))
+        pose = _largest(pose_again, seen.poses[-1])
+        score = _largest(score_again, seen.scores[-1])
+        answers = runs[1]([f[None].numpy() for f in features]) if card.labels else []
+        pairs = zip(map(torch.from_numpy, answers), logits, strict=True)
         action = max((_largest(a.softmax(-1), b.softmax(-1)) for a, b in pairs), default=0.0)
         if not max(pose, score, action) <= TOLERANCE:
             raise ValueError(
@@ -93,7 +93,7 @@ def export_onnx(
     return Written(tuple(part.path for part in parts), pose, score, action)
 
 
-class _Frames(nn.Module):
+class FrameGraph(nn.Module):
     """Crops (N, 3, H, W) -> pose, score and features of the last block."""
 
     def __init__(self, model: Network) -> None:
@@ -105,7 +105,7 @@ class _Frames(nn.Module):
         return (out.poses[-1], out.scores[-1], *out.features)
 
 
-class _Heads(nn.Module):
+class HeadGraph(nn.Module):
     """Features (B, T, J, ...) -> logits (B, A) of every action set, the last block's."""
 
     def __init__(self, model: Network) -> None:
@@ -128,9 +128,9 @@ class _Part(NamedTuple):
 
 def _write(path: Path, part: _Part, card: Card) -> None:
     several = {0: torch.export.Dim("several", min=1, max=MOST)}
-    heads = isinstance(part.module, _Heads)
+    heads = isinstance(part.module, HeadGraph)
     shapes: Any = ((several,) * len(part.inputs),) if heads else (several,)
-    with _quiet():
+    with quiet():
         program: Any = torch.onnx.export(
             part.module.eval(),
             part.example,
@@ -157,7 +157,7 @@ def _largest(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
     try:
         import onnx
         import onnxruntime
@@ -168,7 +168,7 @@ def _check_installed() -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter warns of its own inner workings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -8,11 +8,11 @@ from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
-import torch
 
 from poseact.core.geometry import overlaps
-from poseact.models.multipose import STRIDE, decode
-from poseact.models.weights import load_multipose
+from poseact.inference.backends import open_detector
+from poseact.models.exported import Runtime
+from poseact.models.people_maps import STRIDE, decode
 
 SIDE = 320
 """Px of a frame's longer side as the network sees it."""
@@ -42,8 +42,9 @@ class PeopleDetector:
     """MoveNet MultiPose on a whole frame.
 
     weights: name of shipped weights or path of a file. side: px of the longer side of the copy of
-    the frame that the network sees; more finds smaller people and takes longer. Raises
-    FileNotFoundError or ValueError for unusable weights.
+    the frame that the network sees; more finds smaller people and takes longer. device, runtime,
+    threads: as for `backends.open_network`. Raises FileNotFoundError or ValueError for unusable
+    weights.
     """
 
     def __init__(
@@ -51,13 +52,14 @@ class PeopleDetector:
         weights: str | Path = "people",
         *,
         side: int = SIDE,
-        device: str | torch.device = "cpu",
+        device: str | None = "cpu",
+        runtime: Runtime | None = None,
+        threads: int | None = None,
     ) -> None:
         if side < STRIDE:
             raise ValueError(f"side is {STRIDE} px or more, got {side}")
-        self._device, self._side = torch.device(device), side
-        model = load_multipose(weights).model.to(self._device)
-        self._model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._side = side
+        self._maps = open_detector(weights, device=device, runtime=runtime, threads=threads)
 
     def sized(self, side: int) -> PeopleDetector:
         """The same network on copies of another size."""
@@ -74,14 +76,10 @@ class PeopleDetector:
 
     def _detect(self, rgb: np.ndarray) -> Detections:
         small, scale = fitted(rgb, self._side)
-        frame = torch.from_numpy(small).to(self._device).permute(2, 0, 1)[None].float()
-        frame = (frame / 127.5 - 1.0).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            (found,) = decode(self._model(frame))
-        boxes = found.box.double().cpu().numpy() / scale
+        found = decode(*(maps[0] for maps in self._maps(small[None])))
         height, width = rgb.shape[:2]
-        boxes = boxes.clip(0, [width, height, width, height])
-        scores = found.score.double().cpu().numpy()
+        boxes = (found.box.astype(float) / scale).clip(0, [width, height, width, height])
+        scores = found.score.astype(float)
         sides = (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf)
         kept = suppressed(boxes, np.where(sides > 1, scores, 0.0))
         return Detections(boxes[kept], scores[kept])

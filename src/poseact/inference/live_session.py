@@ -9,27 +9,26 @@ from contextlib import ExitStack, suppress
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from poseact.core.console import SILENT, Console
 from poseact.core.types import Result
+from poseact.inference.backends import FrameNetwork
 from poseact.inference.predictor import Predictor, results_writer
 from poseact.media.capture import Capture
 from poseact.media.live import Newest
 from poseact.media.pictures import Frame
 from poseact.media.video import VideoWriter
-from poseact.models.frames import FrameOutput
-from poseact.models.layers import channels_last
-from poseact.models.simplified import simplified
-from poseact.models.weights import Network
+from poseact.models.exported import Answer
 from poseact.results.intervals import Steady
 from poseact.results.jsonl import ResultsWriter
 from poseact.results.panels import annotate
+
+if TYPE_CHECKING:
+    from poseact.models.weights import Network
 
 SETTLE_S = 1.0
 """An exit is kept at least so long."""
@@ -55,36 +54,37 @@ class AnyExit:
     """
 
     def __init__(self, model: Network) -> None:
-        self.config = model.config
-        cuts = {exit: channels_last(simplified(model.cut(*exit))) for exit in model.exits}
-        if model.config.actions:
-            cuts = {exit: cut for exit, cut in cuts.items() if cut.config.actions}
-        self._cuts, self.exits = cuts, tuple(cuts)
-        self._heads: dict[int, Network] = {}
+        from poseact.inference.eager import Eager
+
+        acts = bool(model.config.actions)
+        cuts = {exit: model.cut(*exit) for exit in model.exits}
+        exits = [exit for exit, cut in cuts.items() if cut.config.actions or not acts]
+        self.exits = tuple(exits)
+        self._cuts: dict[tuple[int, int], FrameNetwork] = {e: Eager(cuts[e]) for e in exits}
+        self._heads: dict[int, FrameNetwork] = {}
         self.now = len(self.exits) - 1
 
     @property
     def exit(self) -> tuple[int, int]:
         return self.exits[self.now]
 
-    def frames(self, x: Tensor) -> FrameOutput:
+    def frames(self, crops: np.ndarray) -> Answer:
         cut = self._cuts[self.exit]
-        out = cut.frames(x)
+        out = cut.frames(crops)
         self._heads[len(out.features)] = cut
         return out
 
-    def actions(self, features: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    def actions(self, features: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         return self._heads[len(features)].actions(features)
 
-    def cost_s(self, size: tuple[int, int], device: torch.device, *, times: int = 3) -> list[float]:
+    def cost_s(self, size: tuple[int, int], *, times: int = 3) -> list[float]:
         """Seconds each exit takes for one crop of (h, w) px here, the least of some tries."""
-        x, costs = torch.zeros(1, 3, *size, device=device), []
+        crop, costs = np.zeros((1, *size, 3), np.uint8), []
         for cut in self._cuts.values():
             spent = []
             for _ in range(times):
                 begin = time.perf_counter()
-                with torch.inference_mode():
-                    cut.frames(x).poses[-1].cpu()
+                cut.frames(crop)
                 spent.append(time.perf_counter() - begin)
             costs.append(min(spent))
         return costs
@@ -208,7 +208,7 @@ def follow_live(
     network, chooser, exits = copy(predictor.network), None, None
     if fps is not None:
         exits = network.model = AnyExit(predictor.model)
-        chooser = ExitChooser(exits.cost_s(network.card.size, network.device), 1 / fps)
+        chooser = ExitChooser(exits.cost_s(network.card.size), 1 / fps)
     session = predictor.session(network=network)
     begin, size = clock(), capture.size
     with Newest(capture) as frames:

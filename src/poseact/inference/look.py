@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from poseact.core.camera import DEPTH_RANGE_MM, FOCAL
 from poseact.core.geometry import crop_matrix, square, transform, warp
 from poseact.core.layouts import Layout, layout_named
 from poseact.core.types import Person
-from poseact.models.frames import FrameOutput
-from poseact.models.weights import Card
+from poseact.inference.backends import FrameNetwork
+from poseact.models.cards import Card
 
 MOST_CROPS = 64
 """Of more, a batch is run in parts."""
@@ -117,20 +114,13 @@ class Look:
     score: np.ndarray
     box: np.ndarray
     to_image: np.ndarray
-    features: tuple[Tensor, ...]
-
-
-class FrameNetwork(Protocol):
-    """A network that sees crops (N, 3, H, W) first and then what it said of clips of them."""
-
-    def frames(self, x: Tensor, /) -> FrameOutput: ...
-    def actions(self, features: tuple[Tensor, ...], /) -> list[tuple[Tensor, ...]]: ...
+    features: tuple[np.ndarray, ...]
 
 
 class CropNetwork:
     """A network that sees crops, and what is needed to ask it about boxes in frames.
 
-    model: on `device`, ready to run. flip: average with the mirror image (twice the cost).
+    flip: average with the mirror image (twice the cost).
     focal_px: of the camera; None assumes `FOCAL` times the longer side of the frame. height_m:
     stature of the people.
     """
@@ -140,13 +130,11 @@ class CropNetwork:
         model: FrameNetwork,
         card: Card,
         *,
-        device: torch.device,
         flip: bool = False,
         focal_px: float | None = None,
         height_m: float = HEIGHT_M,
     ) -> None:
-        self.model: FrameNetwork = model
-        self.card, self.device = card, device
+        self.model, self.card = model, card
         self.layout = layout_named(card.layout)
         self._flip, self._focal_px, self.height_m = flip, focal_px, height_m
 
@@ -173,15 +161,12 @@ class CropNetwork:
         """Run the network on pairs of a picture and a box (4,) px."""
         matrices = [crop_matrix(box, scale=self.card.margin) for _, box in tasks]
         crops = np.stack([warp(t[0], matrix, self.card.size) for t, matrix in zip(tasks, matrices)])
-        frames = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
-        frames = frames / 127.5 - 1.0  # N 3 H W
         if self._flip:
-            frames = torch.cat([frames, frames.flip(-1)])
-        with torch.inference_mode():
-            out = self.model.frames(frames.contiguous(memory_format=torch.channels_last))
+            crops = np.concatenate([crops, crops[:, :, ::-1]])
+        out = self.model.frames(crops)
         count = len(tasks)
-        uvd = self._mean_of_views(out.poses[-1], count, mirror=True)
-        score = self._mean_of_views(out.scores[-1][..., None], count, mirror=False)[..., 0]
+        uvd = self._mean_of_views(out.pose, count, mirror=True)
+        score = self._mean_of_views(out.score[..., None], count, mirror=False)[..., 0]
         to_image = np.linalg.inv(matrices)
         xy = transform(to_image, uvd[..., :2])
         return [
@@ -220,15 +205,14 @@ class CropNetwork:
         """The focal length for frames of (width, height) px, given or assumed."""
         return self._focal_px or FOCAL * max(size)
 
-    def _mean_of_views(self, values: Tensor, count: int, *, mirror: bool) -> np.ndarray:
+    def _mean_of_views(self, values: np.ndarray, count: int, *, mirror: bool) -> np.ndarray:
         """(N, J, D) from (views * N, J, D): the mirror image's joints exchange sides (and u)."""
-        values = values.float().cpu()
         if self._flip:
             other = values[count:, list(self.layout.flip)]
             if mirror:
-                other = torch.cat([1.0 - other[..., :1], other[..., 1:]], -1)
+                other = np.concatenate([1.0 - other[..., :1], other[..., 1:]], -1)
             values = (values[:count] + other) / 2
-        return values.numpy().astype(np.float64)
+        return values.astype(np.float64)
 
 
 def check_picture(rgb: np.ndarray) -> None:
@@ -239,6 +223,6 @@ def check_picture(rgb: np.ndarray) -> None:
         raise ValueError(f"the picture is {width} x {height} px, too small to show a person")
 
 
-def _every(features: tuple[Tensor, ...], n: int, count: int) -> tuple[Tensor, ...]:
+def _every(features: tuple[np.ndarray, ...], n: int, count: int) -> tuple[np.ndarray, ...]:
     """Features (views, ...) of crop n of `count`, from (views * count, ...)."""
     return tuple(feature[n::count] for feature in features)

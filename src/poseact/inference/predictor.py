@@ -9,28 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import torch
 
 from poseact.core.geometry import check_box
 from poseact.core.layouts import Layout
 from poseact.core.types import Result
+from poseact.inference.backends import open_network
 from poseact.inference.box_file import BoxFile
 from poseact.inference.detector import Detects, PeopleDetector
-from poseact.inference.look import HEIGHT_M, CropNetwork, FrameNetwork, Look, check_picture
+from poseact.inference.look import HEIGHT_M, CropNetwork, Look, check_picture
 from poseact.inference.session import SAME, Following, Session
 from poseact.inference.tracking import likeness, pose_box
 from poseact.media.inputs import list_inputs
 from poseact.media.live import is_stream, newest
 from poseact.media.pictures import Frame, read_image
 from poseact.media.video import VideoReader
-from poseact.models.exported import Exported, Runtime, is_exported, load_exported
-from poseact.models.layers import channels_last
-from poseact.models.simplified import simplified
-from poseact.models.weights import Card, Loaded, Network, load
+from poseact.models.cards import Card
+from poseact.models.exported import Runtime
 from poseact.results.jsonl import ResultsWriter
+
+if TYPE_CHECKING:
+    from poseact.models.weights import Network
 
 STILL_SIDE = 448
 """Px of the longer side of a picture as the detector sees it; of a video it is `detector.SIDE`."""
@@ -42,18 +43,19 @@ class Predictor:
     """A network with its weights, ready for pictures and videos.
 
     weights: name of shipped weights or path of a file. exit: (pyramid, level) to stop at, for
-    speed; None runs all. device: "cpu", "cuda", ...; None takes a GPU if there is one. threads: CPU
-    threads of torch, for the whole process. flip: average with the mirror image (twice the cost).
+    speed; None runs all. device: "cpu", "cuda", ...; None takes a GPU if there is one. threads: on
+    a CPU; PyTorch's are the whole process's. flip: average with the mirror image (twice the cost).
     smooth: One Euro filter on the poses of a video. people: "all", "one" (the largest) or at most
     so many. detector: "people" is the shipped one, "none" gives one person, whose box, the given
     one or the whole frame, serves for every frame; or a callable of your own, or the boxes of one
-    video (`box_file.BoxFile`). focal_px: of the
-    camera; None assumes `FOCAL` times the longer side of the frame. height_m: stature of the
-    people, which scales their 3D poses. action_set: which of the model's sets, None for poses
-    alone. runtime: of a file that `poseact export` has written (it runs on the CPU, and its exit
-    was chosen then): "onnx", its default, or "openvino"; of weights there is only PyTorch, None.
+    video (`box_file.BoxFile`). focal_px: of the camera; None assumes `FOCAL` times the longer side
+    of the frame. height_m: stature of the people, which scales their 3D poses. action_set: which of
+    the model's sets, None for poses alone. runtime: who runs the networks, "onnx" (ONNX Runtime),
+    "openvino" or "torch"; None takes ONNX Runtime on a CPU where it is installed and the network is
+    a shipped one or a file that `poseact export` has written, and PyTorch for the rest.
 
-    Raises FileNotFoundError or ValueError for unusable weights, exit or device.
+    Raises FileNotFoundError or ValueError for unusable weights, exit, device or runtime, and
+    ImportError if what would run them is not installed.
     """
 
     def __init__(
@@ -72,35 +74,33 @@ class Predictor:
         action_set: int | None = 0,
         runtime: Runtime | None = None,
     ) -> None:
-        if threads is not None:
-            if threads < 1:
-                raise ValueError(f"threads is a count of 1 or more, got {threads}")
-            torch.set_num_threads(threads)
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is a count of 1 or more, got {threads}")
         if focal_px is not None and not 0 < focal_px < 1e6:
             raise ValueError(f"the focal length is px, more than 0, got {focal_px}")
         if not 0.3 <= height_m <= 3:
             raise ValueError(f"the height of people is metres, 0.3 to 3, got {height_m}")
-        self._weights = weights
-        model: FrameNetwork
-        self._whole: Network | None = None
-        if is_exported(weights):
-            model, self.card = _exported(weights, exit, device, runtime, threads)
-            on, acts = torch.device("cpu"), model.acts
-        else:
-            on = _device(device)
-            self._whole, self.card = _network(weights, exit, on, runtime)
-            model = channels_last(simplified(self._whole))
-            acts = bool(self._whole.config.actions)
+        self._opened = open_network(
+            weights, exit=exit, device=device, runtime=runtime, threads=threads
+        )
+        self.card, self.device = self._opened.card, device
         self.network = CropNetwork(
-            model, self.card, device=on, flip=flip, focal_px=focal_px, height_m=height_m
+            self._opened.network, self.card, flip=flip, focal_px=focal_px, height_m=height_m
         )
         self.layout = self.network.layout
         self.labels: tuple[str, ...] = ()
-        if acts and action_set is not None:
+        if self._opened.acts and action_set is not None:
             self.labels = _labels(self.card, action_set)
         self.smooth, self._action_set = smooth, action_set or 0
         self._people = _count(people)
-        self._detector, self._still_detector = _detectors(detector, on)
+        self._detector, self._still_detector = _detectors(
+            detector, device=device, runtime=runtime, threads=threads
+        )
+
+    @property
+    def runtime(self) -> str:
+        """Who runs the network, and why."""
+        return f"{self._opened.runtime}: {self._opened.why}"
 
     def scale(self, size: tuple[int, int]) -> tuple[float, float]:
         """What 3D poses rest on in frames of (width, height) px: focal length px, stature m."""
@@ -108,10 +108,9 @@ class Predictor:
 
     @property
     def model(self) -> Network:
-        """The network in PyTorch; ValueError if this predictor has an exported file."""
-        if self._whole is None:
-            raise ValueError(f"{self._weights} is an exported file; this needs its weights")
-        return self._whole
+        """The network in PyTorch; ValueError if this predictor has an exported file, ImportError
+        without PyTorch."""
+        return self._opened.whole().model
 
     def image(self, rgb: np.ndarray, *, box: np.ndarray | None = None) -> Result:
         """Everyone in a picture (H, W, 3) uint8 RGB, the largest first; or who is in `box` (4,) px.
@@ -239,42 +238,20 @@ def results_writer(
     )
 
 
-def _network(
-    weights: str | Path, exit: tuple[int, int] | None, device: torch.device, runtime: Runtime | None
-) -> Loaded:
-    if runtime is not None:
-        raise ValueError(
-            f"runtime {runtime} is for exported files; write one with: "
-            f"poseact export {weights} -o NAME.onnx"
-        )
-    model, card = load(weights, device=device, exit=exit)
-    return Loaded(channels_last(model), card)
-
-
-def _exported(
-    weights: str | Path,
-    exit: tuple[int, int] | None,
-    device: str | None,
-    runtime: Runtime | None,
-    threads: int | None,
-) -> Exported:
-    if exit is not None:
-        raise ValueError(f"{weights}: the exit of an exported file is chosen by poseact export")
-    if device not in (None, "cpu"):
-        raise ValueError(f"{weights}: exported files run on the CPU, not on {device}")
-    return load_exported(weights, runtime=runtime or "onnx", threads=threads)
-
-
 def _size(rgb: np.ndarray) -> tuple[int, int]:
     return rgb.shape[1], rgb.shape[0]
 
 
 def _detectors(
-    detector: Literal["people", "none"] | Detects | BoxFile, device: torch.device
+    detector: Literal["people", "none"] | Detects | BoxFile,
+    *,
+    device: str | None,
+    runtime: Runtime | None,
+    threads: int | None,
 ) -> tuple[Detects | BoxFile | None, Detects | None]:
     """What finds people in videos, and in pictures."""
     if detector == "people":
-        found = PeopleDetector(device=device)
+        found = PeopleDetector(device=device, runtime=runtime, threads=threads)
         return found, found.sized(STILL_SIDE)
     if detector == "none":
         return None, None
@@ -293,18 +270,6 @@ def _count(people: Literal["all", "one"] | int) -> int | None:
     if not isinstance(count, int) or count < 1:
         raise ValueError(f'people is "all", "one" or a count of 1 or more, got {people!r}')
     return count
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"no device {name!r}; use cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} was asked for, but torch sees no GPU here; use cpu")
-    return device
 
 
 def _labels(card: Card, action_set: int) -> tuple[str, ...]:

@@ -11,14 +11,12 @@ from collections import deque
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 
 class ActionHead(Protocol):
-    """A model's second half: features with (B, T) in front -> logits (B, A) per block and set."""
+    """A model's second half: features with (B, T) in front -> logits (B, A) of each set."""
 
-    def actions(self, features: tuple[Tensor, ...], /) -> list[tuple[Tensor, ...]]: ...
+    def actions(self, features: tuple[np.ndarray, ...], /) -> tuple[np.ndarray, ...]: ...
 
 
 class ActionWindow:
@@ -34,9 +32,9 @@ class ActionWindow:
         self._model = model
         self._frames = frames
         self._action_set = action_set
-        self._ring: deque[tuple[Tensor, ...]] = deque(maxlen=frames)
+        self._ring: deque[tuple[np.ndarray, ...]] = deque(maxlen=frames)
 
-    def push(self, features: tuple[Tensor, ...]) -> np.ndarray | None:
+    def push(self, features: tuple[np.ndarray, ...]) -> np.ndarray | None:
         """Action probabilities (A,) of the window that ends with this frame; None until it is full.
 
         features: of one frame, each (N, ...) for N views of it (1, or 2 with the mirror image); the
@@ -46,13 +44,12 @@ class ActionWindow:
         self._ring.append(features)
         if len(self._ring) < self._frames:
             return None
-        window = tuple(torch.stack(feature, 1) for feature in zip(*self._ring))  # N T ...
-        with torch.inference_mode():
-            blocks = self._model.actions(window)
-        if not blocks:
+        logits = self._model.actions(tuple(np.stack(f, 1) for f in zip(*self._ring)))  # of N T ...
+        if not logits:
             raise ValueError("this model has no action block; it was cut before its first one")
-        logits = blocks[-1][self._action_set]  # N A
-        return logits.float().softmax(-1).mean(0).cpu().numpy()
+        chosen = np.asarray(logits[self._action_set], np.float32)  # N A
+        odds = np.exp(chosen - chosen.max(-1, keepdims=True))
+        return (odds / odds.sum(-1, keepdims=True)).mean(0)
 
     def clear(self) -> None:
         """Forget everything: the next frame belongs to somebody else."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poseact.models.weights import Card, available, read_card
+from poseact.models.cards import Card, available, read_card
 
 
 def describe() -> list[str]:

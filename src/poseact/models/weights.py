@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -17,9 +16,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from poseact.core.files import whole_file
-from poseact.core.layouts import layout_named
 from poseact.core.reading import understood
 from poseact.core.typed import typed
+from poseact.models.cards import Card, broken, find, no_card, parse_card
+from poseact.models.cards import available as available
+from poseact.models.cards import read_card as read_card
 from poseact.models.lifter import Lifter, LifterConfig
 from poseact.models.multipose import MultiPose, MultiPoseConfig
 from poseact.models.multitask import Multitask, MultitaskConfig
@@ -29,35 +30,6 @@ Network = SPNet | Multitask
 NetworkConfig = SPNetConfig | MultitaskConfig
 _Config = TypeVar("_Config", SPNetConfig, MultitaskConfig, LifterConfig, MultiPoseConfig)
 _Net = TypeVar("_Net", bound=nn.Module)
-
-SHIPPED = Path(__file__).parent / "shipped"
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a weights file says about itself.
-
-    labels: action names, one tuple per action set. size: (h, w) of the crop in px; 0, 0 for a
-    lifter. frames, fps: the clips the actions were trained on; step: of how many frames of a video
-    they take one on test, 0 unknown. margin: side of the crop over the side of the person's box;
-    margins: of kinds of data that were trained with another one. believed: a pose with a lower
-    mean score is nobody's. sure: from here on somebody is seen well; below half way between the
-    two the detector is asked sooner.
-    """
-
-    config: dict[str, Any]
-    layout: str
-    labels: tuple[tuple[str, ...], ...]
-    size: tuple[int, int]
-    frames: int = 8
-    fps: float = 8.0
-    margin: float = 1.25
-    margins: dict[str, float] = field(default_factory=dict)
-    step: int = 0
-    architecture: str = "spnet"
-    believed: float = 0.6
-    sure: float = 0.95
-    provenance: dict[str, str] = field(default_factory=dict)
 
 
 class Loaded(NamedTuple):
@@ -120,30 +92,6 @@ def save(path: str | Path, model: nn.Module, card: Card, *, half: bool = False) 
     with whole_file(path) as part:
         save_file(tensors, part, {"poseact": json.dumps(dataclasses.asdict(card))})
     return path
-
-
-def available() -> dict[str, Path]:
-    """Shipped weights: name -> file."""
-    return {p.stem: p for p in sorted(SHIPPED.glob("*.safetensors"))}
-
-
-def find(name_or_path: str | Path) -> Path:
-    """The file behind a shipped name or a path; FileNotFoundError lists what there is."""
-    shipped = available()
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    raise FileNotFoundError(
-        f"no weights {str(name_or_path)!r}: neither a file nor one of the shipped models "
-        f"({', '.join(shipped) or 'none'})"
-    )
-
-
-def read_card(path: str | Path) -> Card:
-    """Only the card of a weights file."""
-    return read_file(find(path))[0]
 
 
 def load(
@@ -240,21 +188,7 @@ def read_file(path: Path) -> tuple[Card, dict[str, Tensor]]:
             header = (file.metadata() or {}).get("poseact")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} is not a whole safetensors file ({error}); copy or download it again"
-        ) from error
+        raise broken(path, error) from error
     if header is None:
-        raise ValueError(f"{path} is a safetensors file without a poseact card")
+        raise no_card(path)
     return parse_card(header, path), tensors
-
-
-def parse_card(header: str, path: Path) -> Card:
-    """The card in a file's header; ValueError names the file."""
-    try:
-        card = json.loads(header)
-        config = card["config"].items()
-        card["config"] = {k: tuple(v) if isinstance(v, list) else v for k, v in config}
-        layout_named(card["layout"])
-        return typed(Card, card)
-    except (TypeError, LookupError, ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: its poseact card cannot be read ({error})") from error
