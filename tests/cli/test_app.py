@@ -129,35 +129,29 @@ def test_a_video_gives_a_line_and_a_picture_for_every_frame(
     assert "data:video/mp4" in (out / "dance.html").read_text()
 
 
-def test_the_forms_of_other_programs(weights: Path, clip: Path, out: Path) -> None:
+def test_without_a_command_a_few_lines_say_how_to_begin(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and any("poseact demo" in line for line in lines)
+
+
+def test_the_forms_of_other_programs(
+    weights: Path, clip: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     args = ["predict", clip, "-o", out, "--weights", weights, "--no-video", "--limit", "3"]
     args += ["--detector", "none", "--fill-gaps"]
-    forms = (
-        "coco",
-        "openpose",
-        "trc",
-        "actions",
-        "srt",
-        "vtt",
-        "angles",
-        "bvh",
-        "pyskl",
-        "repetitions",
-    )
+    forms = ("coco", "openpose", "trc", "actions", "srt", "vtt", "angles", "bvh", "pyskl")
+    forms += ("repetitions",)
     assert main([*map(str, args), *(f"--{form}" for form in forms)]) == 0
     frames = {f"dance_{n:012d}_keypoints.json" for n in range(3)}
     others = {"dance.jsonl", "dance_coco.json", "dance_openpose", "dance.trc"}
-    others |= {
-        "dance_actions.csv",
-        "dance.srt",
-        "dance.vtt",
-        "dance_angles.csv",
-        "dance.bvh",
-        "dance_pyskl.npz",
-    }
-    others |= {"dance_repetitions.csv"}
+    others |= {"dance_actions.csv", "dance.srt", "dance.vtt", "dance_angles.csv", "dance.bvh"}
+    others |= {"dance_pyskl.npz", "dance_repetitions.csv"}
     assert files(out) == others | frames
     assert (out / "dance_actions.csv").read_text() == "track,action,start_s,end_s,probability\n"
+    assert "no actions: nobody was seen for as long as one takes" in capsys.readouterr().out
     assert main([*map(str, args), "--openpose"]) == 0  # again: its own folder is replaced
     assert files(out) == others | frames
 

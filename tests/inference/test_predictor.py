@@ -107,6 +107,8 @@ def test_an_exit_gives_that_blocks_pose_and_no_action_before_the_first_action_bl
     np.testing.assert_allclose(cut.image(rgb).people[0].score, out.scores[k][0].numpy(), atol=1e-4)
     with pytest.raises(ValueError, match=r"no exit \(9, 9\).*\(1, 1\)"):
         Predictor(weights, exit=(9, 9))
+    with pytest.raises(TypeError, match="array .* got str; .* reads a file"):
+        whole.image("a.jpg")  # type: ignore[arg-type]
 
 
 def test_a_network_without_actions_or_depth(tmp_path: Path) -> None:

@@ -112,11 +112,13 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
     index = whole.index(b"moov") - 4  # the index stands at the end of most cameras' files
     size = int.from_bytes(whole[index : index + 4], "big")
     (tmp_path / "tail.mp4").write_bytes(whole[:index] + whole[index + size :])
+    (tmp_path / "photo.png").write_bytes(b"anything")
     for name, reason in {
         "text.mp4": "not a video",
         "sound.wav": "no video in this file, only audio",
         "cut.mp4": "no video in this file, only data; is it whole",
         "tail.mp4": "not a video, or a damaged one",
+        "photo.png": "a picture, not a video",
     }.items():
         with pytest.raises(ValueError, match=f"{name}: {reason}"):
             VideoReader(tmp_path / name)

@@ -9,7 +9,7 @@ import pytest
 from poseact.core.angles import ANGLES
 from poseact.core.layouts import COCO17, PA17, Layout
 from poseact.core.types import Person, Result
-from poseact.results import angles
+from poseact.results import angles, read
 from poseact.results.angle_table import write_angles
 from poseact.results.jsonl import ResultsWriter
 
@@ -98,3 +98,5 @@ def test_angles_of_a_file_by_person(tmp_path: Path) -> None:
     np.testing.assert_allclose(table["time_s"], [0.5, 0.7])
     np.testing.assert_allclose(table["l_knee"], [90, 0], atol=1e-3)
     assert np.isnan(table["l_elbow"]).tolist() == [True, False]
+    again = angles(read(tmp_path / "a.jsonl"))
+    np.testing.assert_array_equal(again[3]["l_knee"], table["l_knee"])

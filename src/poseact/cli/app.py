@@ -62,6 +62,13 @@ Command = (
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
 
 
+FIRST = """poseact: 2D and 3D pose and actions of everyone in pictures and video
+  poseact demo                      a first result, with no data
+  poseact predict gym.mp4 -o out    your own pictures and videos
+  poseact live 0 --window           a camera
+  poseact --help                    all commands; poseact COMMAND --help: its options"""
+
+
 def parse(args: Sequence[str]) -> Any:
     """The command with its options; SystemExit as argparse has it.
 
@@ -110,6 +117,9 @@ def main(args: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if args is None else args)
     if args == ["--version"]:
         print(f"poseact {__version__}")
+        return 0
+    if not args:
+        print(FIRST)
         return 0
     try:
         with terminating():

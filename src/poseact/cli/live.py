@@ -36,8 +36,14 @@ class Live:
     """How many people to follow at most; the largest."""
     smooth: Annotated[bool, arg(help_behavior_hint="")] = True
     """Leave the poses as they are, not smoothed over time."""
+    flip: bool = False
+    """Average with the mirror image: a little better, half as fast."""
     limit: Annotated[int | None, arg(metavar="N")] = None
     """Stop after this many answered frames."""
+    height: Annotated[float, arg(metavar="M")] = 1.7
+    """Stature of the people in metres: the scale of their 3D poses."""
+    focal: Annotated[float | None, arg(metavar="PX")] = None
+    """Focal length of the camera in px; by default 1.2 times the longer side of the frame."""
     device: Device = None
     """cpu, cuda, cuda:1, ...; by default a GPU if there is one."""
     threads: Annotated[int | None, arg(metavar="N")] = None
@@ -69,8 +75,11 @@ class Live:
                 exit=self.exit,
                 device=self.device,
                 threads=self.threads,
+                flip=self.flip,
                 smooth=self.smooth,
                 people=people,
+                focal_px=self.focal,
+                height_m=self.height,
                 runtime=self.runtime,
             )
             progress = watch_live(

@@ -350,7 +350,12 @@ def further_forms(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path
     if wanted.coco:
         write_coco(beside("_coco.json"), *open_jsonl(table))
     acts = wanted.actions or wanted.srt or wanted.vtt
-    found = intervals(open_jsonl(table)[1]) if acts else []
+    acting = _Acting(open_jsonl(table)[1])
+    found = intervals(acting) if acts else []
+    if acts and not acting.seen:
+        notes.append(
+            "no actions: nobody was seen for as long as one takes, or the network has none"
+        )
     if wanted.actions:
         write_intervals(beside("_actions.csv"), found)
     if wanted.angles:
@@ -361,7 +366,7 @@ def further_forms(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path
     if wanted.repetitions:
         counted = repetitions(open_jsonl(table)[1])
         write_repetitions(beside("_repetitions.csv"), counted)
-        notes = summary(counted) or ["no repetitions"]
+        notes += summary(counted) or ["no repetitions"]
     if wanted.openpose:
         write_openpose(beside("_openpose"), *open_jsonl(table))
     if wanted.parquet:
@@ -378,6 +383,18 @@ def further_forms(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path
         except Nobody:
             notes.append(f"nobody was seen: no {path.name}")
     return paths, notes
+
+
+class _Acting:
+    """Passes results on and notes whether anybody had an action."""
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self.seen, self._results = False, results
+
+    def __iter__(self) -> Iterator[Result]:
+        for result in self._results:
+            self.seen |= any(person.action is not None for person in result.people)
+            yield result
 
 
 def _write_pyskl(path: Path, header: Header, results: Iterable[Result]) -> list[Path]:

@@ -216,6 +216,12 @@ class CropNetwork:
 
 
 def check_picture(rgb: np.ndarray) -> None:
+    """TypeError, or ValueError, for anything but a picture (H, W, 3) uint8 RGB of some size."""
+    if not isinstance(rgb, np.ndarray):
+        raise TypeError(
+            f"a picture is an array (H, W, 3) uint8 RGB, got {type(rgb).__name__}; "
+            "poseact.media.pictures.read_image reads a file, poseact.predict takes its path"
+        )
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"a picture is uint8 RGB (H, W, 3), got {rgb.dtype} {rgb.shape}")
     if min(rgb.shape[:2]) < SMALLEST_PX:

@@ -20,7 +20,7 @@ import numpy as np
 
 from poseact.core.files import Unfinished
 from poseact.media.live import UNKNOWN_FPS, camera_index, is_live, open_camera
-from poseact.media.pictures import Broken, Frame
+from poseact.media.pictures import IMAGE_SUFFIXES, Broken, Frame
 
 if TYPE_CHECKING:
     import av
@@ -154,6 +154,8 @@ def _open_video(name: str, stack: contextlib.ExitStack) -> _Opened:
             place, options=options, timeout=(PATIENCE_S, PATIENCE_S) if is_url else None
         )
     except (av.FFmpegError, UnicodeError) as error:
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(f"{name}: a picture, not a video") from None
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{name}: not a video, or a damaged one ({reason})") from None
     stack.callback(container.close)

@@ -110,8 +110,8 @@ def load(
         card, tensors = read_file(path)
         model = filled(lambda: build(card), tensors, path)
     if exit is not None:
-        if tuple(exit) not in model.exits:
-            raise ValueError(f"no exit {tuple(exit)} in {name_or_path}; it has {list(model.exits)}")
+        if not isinstance(exit, (tuple, list)) or tuple(exit) not in model.exits:
+            raise ValueError(f"no exit {exit} in {name_or_path}; it has {list(model.exits)}")
         model = model.cut(*exit)
     try:
         return Loaded(model.to(device).eval(), card)

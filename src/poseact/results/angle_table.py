@@ -15,8 +15,9 @@ from poseact.core.types import Person, Result
 from poseact.results.jsonl import open_jsonl
 
 
-def angles(path: str | Path) -> dict[int, dict[str, np.ndarray]]:
-    """Angles of everyone in a result file: track -> columns, each (n,), n frames with this person.
+def angles(of: str | Path | Iterable[Result]) -> dict[int, dict[str, np.ndarray]]:
+    """Angles of everyone in a result file or in results: track -> columns, each (n,), n frames with
+    this person.
 
     The columns are `frame`, `time_s` and each of `core.angles.ANGLES` in degrees, 0 to 180, NaN
     where unknown: in space where there is 3D, else in the picture. Errors as `read_jsonl`.
@@ -24,7 +25,7 @@ def angles(path: str | Path) -> dict[int, dict[str, np.ndarray]]:
     >>> knee_deg = angles("out/walk.jsonl")[0]["l_knee"]            # doctest: +SKIP
     """
     rows: dict[int, list[tuple[float, ...]]] = {}
-    for result in open_jsonl(path)[1]:
+    for result in open_jsonl(of)[1] if isinstance(of, (str, Path)) else of:
         for person in result.people:
             row = result.index, result.time_s, *_angles(person)
             rows.setdefault(person.track, []).append(row)
