@@ -26,7 +26,8 @@ FLOORS: list[set[str]] = [
     {"train"},
     {"skeletons"},
     {"export"},
-    {"cli", "web"},
+    {"web"},
+    {"cli"},
 ]
 HEIGHT = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 STRANGERS = ("data", "models")
@@ -77,10 +78,11 @@ ORDER: dict[str, str] = {
         learn/lifter learn/search learn/search_table learn/sbu_pictures
     """,
     "export": "onnx_file graphs",
+    "web": "limits decoding batching answers jobs gate metrics examples app",
     "cli": """
         terminal options unified predict live lift refine triangulate demo models import_keras
-        import_stem export data evaluate train train_actions train_lifter recipes search doctor app
-        __init__
+        import_stem export data evaluate train train_actions train_lifter recipes search web doctor
+        app __init__
     """,
 }
 PLACE = {

@@ -39,6 +39,7 @@ from poseact.cli.train import Train
 from poseact.cli.train_actions import TrainActions
 from poseact.cli.train_lifter import TrainLifter
 from poseact.cli.triangulate import Triangulate
+from poseact.cli.web import Web
 from poseact.core.console import EXPECTED
 
 Command = (
@@ -57,6 +58,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Recipes, subcommand("recipes")]
     | Annotated[Search, subcommand("search")]
+    | Annotated[Web, subcommand("web")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)

@@ -1,0 +1,1 @@
+"""An HTTP service around prediction, and the page that predicts in the browser."""
