@@ -40,7 +40,7 @@ ORDER: dict[str, str] = {
     "media": "pictures live video capture window inputs",
     "results": """
         drawing panels picture plot jsonl table angle_table intervals repetitions gaps filters page
-        formats bvh __init__
+        formats bvh neighbours __init__
     """,
     "models": """
         cards people_maps exported

@@ -81,7 +81,7 @@ class Result:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """A row for each joint of each person, with the cells of `COLUMNS`; None where unknown."""
         for person in self.people:
-            action, best = self._best(person)
+            action, best = self.best(person)
             probability = None if action is None else best
             where = self.index, self.time_s, int(person.track)
             xyz = np.full((len(person.xy), 3), np.nan) if person.xyz is None else person.xyz
@@ -94,7 +94,7 @@ class Result:
         """Who is in the frame, for notebooks; `results.drawn` shows the picture."""
         rows = []
         for person in self.people:
-            best, probability = self._best(person)
+            best, probability = self.best(person)
             act = "" if best is None else f"{best} {100 * probability:.0f} %"
             box = ", ".join(f"{edge:.0f}" for edge in person.box)
             rows.append((str(person.track), box, f"{person.score.mean():.2f}", act))
@@ -105,8 +105,8 @@ class Result:
         title = f"frame {self.index}, {self.time_s:.2f} s: {len(self.people)} people"
         return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
 
-    def _best(self, person: Person) -> tuple[str | None, float]:
-        """Somebody's most probable action."""
+    def best(self, person: Person) -> tuple[str | None, float]:
+        """Somebody's most probable action and its probability; None where there is none."""
         if person.action is None or not np.isfinite(person.action).any():
             return None, np.nan
         best = int(np.nanargmax(person.action))
