@@ -36,7 +36,9 @@ STRANGERS = ("data", "models")
 # From the ground up again: a file imports from those before it. An `__init__` that is not named
 # here imports nothing.
 ORDER: dict[str, str] = {
-    "core": "layouts angles types geometry camera files reading calibration typed console machine",
+    "core": """
+        layouts angles types geometry camera files reading calibration typed console machine stages
+    """,
     "media": "pictures live video capture window inputs",
     "results": """
         drawing panels picture plot jsonl table angle_table intervals repetitions gaps filters page

@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 NEEDED = (
-    "torch",
     "numpy",
     "opencv-python-headless",
     "av",
@@ -18,10 +17,9 @@ NEEDED = (
     "safetensors",
     "tyro",
     "rich",
-    "numba",
-    "lightning-fabric",
-    "jaxtyping",
 )
+WITHOUT = ("torch", "numba", "lightning-fabric", "jaxtyping")
+"""Prediction by ONNX Runtime does without them."""
 EXTRAS = {
     "keras": "h5py",
     "coco": "pycocotools",
@@ -58,7 +56,11 @@ def diagnose() -> list[tuple[str, str]]:
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("system", f"{platform.system()} {platform.machine()}, {_cores(usable_cores())}"),
     ]
-    rows += [(name, _version(name)) for name in NEEDED]
+    rows += [(name, _version(name) or "MISSING") for name in NEEDED]
+    alone = find_spec("onnxruntime") is not None
+    for name in WITHOUT:
+        lacks = "no (prediction alone works)" if alone else "MISSING"
+        rows.append((name, _version(name) or lacks))
     rows += [("device", _device()), ("threads", str(default_threads())), ("runtime", _runtime())]
     rows += [
         (
@@ -72,10 +74,11 @@ def diagnose() -> list[tuple[str, str]]:
 
 
 def _version(package: str) -> str:
+    """Empty if it is not there."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return "MISSING"
+        return ""
 
 
 def _cores(usable: int) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import glob
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice, tee
@@ -23,6 +23,7 @@ import numpy as np
 from poseact.core.console import EXPECTED, SILENT, Console
 from poseact.core.files import same_file
 from poseact.core.layouts import Layout
+from poseact.core.stages import Behind
 from poseact.core.types import Result
 from poseact.inference.predictor import results_writer
 from poseact.media.inputs import left_out, list_inputs
@@ -288,6 +289,8 @@ def _open(predictor: Predicts, job: Job, box: np.ndarray | None, stack: ExitStac
         return _Source(iter([pair]), None, (rgb.shape[1], rgb.shape[0]), 1, False)
     reader = stack.enter_context(VideoReader(job.source))
     seen = predictor.video(reader, box=box)
+    if isinstance(seen, Generator):  # its thread ends before the reader is closed
+        stack.callback(seen.close)
     return _Source(seen, reader.fps, reader.size, reader.frame_count, reader.live)
 
 
@@ -315,18 +318,27 @@ class _Noted:
 def draw(
     seen: Iterable[tuple[Frame, Result]], path: Path, fps: float | None, stack: ExitStack
 ) -> None:
-    """The annotated picture (no fps) or video, which is finished when the stack is."""
-    video: VideoWriter | None = None
+    """The annotated picture (no fps) or video, which is finished when the stack is.
+
+    A video is drawn and written in a thread, while the next frames are seen.
+    """
     steady = Steady()
-    for frame, result in seen:
+    video: list[VideoWriter] = []
+
+    def write(pair: tuple[Frame, Result]) -> None:
+        frame, result = pair
         drawn = annotate(frame.rgb, steady(result))
         if fps is None:
             write_image(path, drawn)
             return
-        if video is None:
+        if not video:
             size = drawn.shape[1], drawn.shape[0]
-            video = stack.enter_context(VideoWriter(path, fps=fps, size=size))
-        video.write(drawn, time_s=frame.time_s)
+            video.append(stack.enter_context(VideoWriter(path, fps=fps, size=size)))
+        video[0].write(drawn, time_s=frame.time_s)
+
+    with Behind(write) as behind:
+        for pair in seen:
+            behind.put(pair)
 
 
 def further_forms(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], list[str]]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from poseact.core.geometry import check_box
 from poseact.core.layouts import Layout
+from poseact.core.stages import ahead
 from poseact.core.types import Result
 from poseact.inference.backends import open_network
 from poseact.inference.box_file import BoxFile
@@ -160,9 +161,10 @@ class Predictor:
             with VideoReader(source) as reader:
                 yield from self.video(reader, box=box)
             return
-        live = isinstance(source, VideoReader) and source.live
-        session = self.session(box=box)
-        for frame in newest(source) if live else source:
+        session, frames = self.session(box=box), source
+        if isinstance(source, VideoReader):  # is decoded while the network sees the frame before
+            frames = newest(source) if source.live else ahead(source)
+        for frame in frames:
             yield frame, session.push(frame.rgb, frame.time_s, index=frame.index)
 
     def session(
