@@ -1,18 +1,18 @@
 # `make demo` and `make test` do everything on a bare machine: environment, installation, run.
-# `make test` leaves out the tests that `make docs` and `make package` run; .ci/run runs all.
+# `make test` leaves out the tests that `make docs`, `make browser` and `make package` run; .ci/run runs all.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 N ?= 10000
 
-.PHONY: demo test check docs site package bench fuzz soak clean
+.PHONY: demo test check docs site package bench fuzz soak web browser clean
 
 demo: $(READY)
 	$(BIN)/poseact demo -o demo_output
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docs and not packaging"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docs and not packaging and not browser"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -36,6 +36,12 @@ soak: $(READY)
 	$(BIN)/python -m tests.soak.kills
 	$(BIN)/python -m tests.soak.long
 	$(BIN)/python -m tests.soak.live
+
+web: $(READY)
+	$(BIN)/python -m tools.web_demo
+
+browser: $(READY)
+	$(BIN)/python -m pytest -m browser
 
 bench: $(READY)
 	for file in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done

@@ -180,6 +180,17 @@ def test_progress_comes_as_events_until_the_end(client: Client, video: Path) -> 
     assert json.loads(last)["frames"] == 6
 
 
+def test_the_page_is_served_with_the_headers_that_threads_need(client: Client) -> None:
+    page = client(token="geheim").get("/")
+    assert "Nothing leaves this page" in page.text and page.status_code == 200
+    assert page.headers["cross-origin-opener-policy"] == "same-origin"
+    assert page.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    module = client().get("/app.js")
+    assert "javascript" in module.headers["content-type"]
+    assert client().get("/../app.py").status_code == 404
+
+
 # ------------------------------------------------------------------------------- what is refused
 
 

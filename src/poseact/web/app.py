@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from poseact import __version__
@@ -32,6 +33,8 @@ from poseact.web.limits import Limits, Refused
 from poseact.web.metrics import Metrics
 
 NDJSON = "application/x-ndjson"
+DEMO = Path(__file__).parent / "demo"
+"""The page; `make web` adds its library and networks."""
 PROGRESS_S = 0.3
 """From one look at a job to the next, for those who listen."""
 Sent = Annotated[UploadFile, File(description="a picture or a video")]
@@ -88,6 +91,7 @@ def application(
     _add_predictions(app)
     _add_jobs(app)
     _add_state(app)
+    app.mount("/", StaticFiles(directory=DEMO, html=True), name="demo")
 
     def noted(route: str, status: int) -> None:
         app.state.service.metrics.request(route, status)
