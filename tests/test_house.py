@@ -67,7 +67,7 @@ ORDER: dict[str, str] = {
         window tracking smoothing sides detector box_file look session procedures predictor
         live_session keypoint_sources jobs refine_files fleet
     """,
-    "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo",
+    "evaluate": "metrics cost views scores poses poses_3d actions benchmarks demo speed",
     "train": """
         config cached losses objective optim processes run_folder network parts checks loop
         rehearsal dry_run lr_finder curve
@@ -83,8 +83,8 @@ ORDER: dict[str, str] = {
     "web": "limits decoding batching answers jobs gate metrics examples app",
     "cli": """
         terminal options unified predict live lift refine triangulate demo models import_keras
-        import_stem export data evaluate train train_actions train_lifter recipes search web doctor
-        app __init__
+        import_stem export doctor bench data evaluate train train_actions train_lifter recipes
+        search web app __init__
     """,
 }
 PLACE = {

@@ -20,6 +20,7 @@ import tyro
 from tyro.conf import subcommand
 
 from poseact import __version__
+from poseact.cli.bench import Bench
 from poseact.cli.data import Data
 from poseact.cli.demo import Demo
 from poseact.cli.doctor import Doctor
@@ -53,6 +54,7 @@ Command = (
     | Annotated[ImportKeras, subcommand("import-keras")]
     | Annotated[ImportStem, subcommand("import-stem")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[Bench, subcommand("bench")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Evaluate, subcommand("eval")]
     | Annotated[Train, subcommand("train")]
