@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,6 +96,21 @@ def test_a_shrinking_warp_does_not_shift(shrink: float):
     matrix = crop_matrix(np.array([*(xy - 0.4 * side), *(xy + 0.6 * side)]))
     crop = warp(image, matrix, (SIZE, SIZE))
     assert np.allclose(centre_of_light(crop), [0.4 * SIZE, 0.4 * SIZE], atol=0.06)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+@pytest.mark.parametrize("at", [(0, 0), (400, 100), (-300, 700), (5000, 0)])
+def test_only_what_a_crop_shows_is_shrunk(factor: int, at: tuple[int, int]):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (720, 960, 3), dtype=np.uint8)
+    side = (factor + 0.4) * SIZE
+    box = np.array([*at, *(np.array(at) + side)])
+    matrix = crop_matrix(box, angle_rad=0.3, scale=1.0)
+    crop = warp(image, matrix, (SIZE, SIZE))
+    small = cv2.resize(image, (960 // factor, 720 // factor), interpolation=cv2.INTER_AREA)
+    whole = warp(small, matrix @ np.diag([factor, factor, 1.0]), (SIZE, SIZE))
+    assert np.abs(crop.astype(int) - whole).max() <= 8  # weights are of 1/32 px
+    assert np.abs(crop.astype(int) - whole).mean() < 0.1
 
 
 def test_a_shrinking_warp_keeps_a_fine_pattern_grey():

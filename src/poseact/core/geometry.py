@@ -98,6 +98,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.nda
     to_px = np.diag([width, height, 1.0]) @ matrix
     shrink = 1.0 / np.sqrt(abs(np.linalg.det(to_px[:2, :2])))  # image px per crop px
     if shrink >= 2.0:
+        image, to_px = _seen(image, to_px, size, int(shrink))
         factor = 1.0 / np.floor(shrink)
         small_size = [max(round(n * factor), 1) for n in (image.shape[1], image.shape[0])]
         small = cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
@@ -106,6 +107,27 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.nda
     half = np.array([[1.0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     centred = np.linalg.inv(half) @ to_px @ half  # OpenCV counts from the pixel's centre
     return cv2.warpAffine(image, centred[:2], (width, height), flags=cv2.INTER_LINEAR)
+
+
+def _seen(
+    image: np.ndarray, to_px: np.ndarray, size: tuple[int, int], factor: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a picture that a crop (h, w) shows, and the matrix from there to crop px.
+
+    In whole blocks of factor x factor px and two more around, so that a copy smaller by `factor`
+    has the same pixels; all of the picture if blocks do not fill it.
+    """
+    if image.shape[0] % factor or image.shape[1] % factor:
+        return image, to_px
+    corners = np.array([[0.0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]])
+    at = transform(np.linalg.inv(to_px), corners) / factor  # blocks
+    most = np.array(image.shape[1::-1]) // factor
+    x0, y0 = np.clip(np.floor(at.min(0)) - 2, 0, most - 1).astype(int) * factor
+    x1, y1 = np.clip(np.ceil(at.max(0)) + 2, 1, most).astype(int) * factor
+    if x1 <= x0 or y1 <= y0:  # beside the picture
+        return image, to_px
+    moved = np.array([[1.0, 0, x0], [0, 1, y0], [0, 0, 1]])
+    return image[y0:y1, x0:x1], to_px @ moved
 
 
 def procrustes(pose: np.ndarray, target: np.ndarray) -> np.ndarray:
