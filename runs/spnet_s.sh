@@ -19,8 +19,8 @@ pose=runs/out/spnet_s_longer.safetensors
 cp "$out/longer/weights.safetensors" "$pose"
 [ -f runs/clip_boxes.csv ] || # where the person is in the real clips
   python -m experiments.clip_boxes "$pose" "$POSEACT_SHARED/data/clips" runs/clip_boxes.csv
-poseact train spnet_s_actions -o "$out/actions" --resume
-python -m experiments.calibrate_actions "$out/actions/weights.safetensors" "$out/calibrated.safetensors"
+python -m experiments.action_heads "$pose" "$out/actions.safetensors" --cache "$out/features"
+python -m experiments.calibrate_actions "$out/actions.safetensors" "$out/calibrated.safetensors"
 python - "$out" <<'PYTHON'
 import sys
 from dataclasses import replace
