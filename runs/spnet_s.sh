@@ -13,7 +13,6 @@ pose=runs/out/spnet_s_pose.safetensors
 poseact train spnet_s -o "$out/pose" --resume
 python -m experiments.blend_stem "$out/pose/weights.safetensors" \
   "$POSEACT_SHARED/data/pretrained/movenet_lightning.npz" "$pose" 0.4 2.0
-# runs/checkpoints/spnet_s_longer.safetensors is such a file after 1,500 steps (docs/explanation/log.md).
 poseact train spnet_s_longer -o "$out/longer" --resume
 pose=runs/out/spnet_s_longer.safetensors
 cp "$out/longer/weights.safetensors" "$pose"
