@@ -153,7 +153,7 @@ def train(model: SPNet, samplers: Sequence[Sampler], rng: np.random.Generator, s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("poses")
     parser.add_argument("out")
     parser.add_argument("--cache", type=Path, required=True)
