@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from poseact.core.machine import has_gpu_driver
 from poseact.export.graphs import DEFAULTS
 from poseact.inference.backends import open_detector, open_network
 from poseact.models import weights
@@ -136,3 +137,10 @@ def test_pictures_are_predicted_without_torch(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["xy"], person.xy, atol=0.05)
         np.testing.assert_allclose(found["xyz"], person.xyz, atol=1)
         np.testing.assert_allclose(found["act"], again.action, atol=1e-3)
+
+
+@pytest.mark.skipif(has_gpu_driver(), reason="there is a GPU, which PyTorch is asked about")
+def test_torch_is_not_imported_where_it_is_not_needed() -> None:
+    code = "import sys, poseact; poseact.Predictor(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from ctypes.util import find_library
 from pathlib import Path
 
 MOST_THREADS = 8
@@ -22,6 +23,12 @@ def default_threads() -> int:
     """Threads for a network of crops; `OMP_NUM_THREADS` is a wish of the user's."""
     wish = os.environ.get("OMP_NUM_THREADS", "")
     return int(wish) if wish.isdecimal() and int(wish) else min(usable_cores(), MOST_THREADS)
+
+
+def has_gpu_driver() -> bool:
+    """Whether there is a driver of a GPU that PyTorch could use, without asking PyTorch."""
+    devices = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # dxg: WSL, kfd: AMD
+    return any(Path(device).exists() for device in devices) or find_library("nvcuda") is not None
 
 
 def _container_share(root: Path = Path("/sys/fs/cgroup")) -> float | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from poseact.core.machine import has_gpu_driver
 from poseact.core.reading import understood
 from poseact.models.cards import Card, find, read_arrays, read_card
 from poseact.models.exported import (
@@ -125,7 +126,7 @@ def _choice(
         return runtime, "it was asked for", graphs
     if device not in (None, "cpu"):
         return "torch", f"the device is {device}", None
-    if device is None and torch_there and _torch().has_gpu():
+    if device is None and torch_there and has_gpu_driver() and _torch().has_gpu():
         return "torch", "there is a GPU", None
     if graphs is None:
         return "torch", "there is no graph of this network and exit", None

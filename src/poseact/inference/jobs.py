@@ -31,7 +31,6 @@ from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
 from poseact.media.video import VideoReader, VideoWriter
 from poseact.results.angle_table import write_angles
-from poseact.results.bvh import write_bvh
 from poseact.results.formats import (
     Nobody,
     write_c3d,
@@ -45,7 +44,6 @@ from poseact.results.intervals import Steady, intervals, write_intervals, write_
 from poseact.results.jsonl import Header, ResultsWriter, open_jsonl, read_jsonl
 from poseact.results.page import write_html
 from poseact.results.panels import annotate
-from poseact.results.repetitions import repetitions, summary, write_repetitions
 from poseact.results.table import write_csv, write_parquet
 
 Seen = Iterator[tuple[Frame, Result]]
@@ -347,6 +345,9 @@ def further_forms(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path
     same = {"drawing": wanted.drawing, "limit": wanted.limit, "fill_gaps": wanted.fill_gaps}
     if wanted == replace(Wanted(), **same):
         return [], []
+    from poseact.results.bvh import write_bvh  # half a second for SciPy
+    from poseact.results.repetitions import repetitions, summary, write_repetitions
+
     paths, notes = [], []
 
     def beside(ending: str) -> Path:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from poseact.core.geometry import box_around, iou, overlaps, square
 from poseact.core.layouts import Layout
@@ -100,6 +99,8 @@ def steady(box: np.ndarray, body: np.ndarray, *, keep_iou: float = 0.8) -> np.nd
 
 def assign(cost: np.ndarray, *, limit: float) -> list[tuple[int, int]]:
     """Pairs (row, column) of the least total cost (n, m), none of which costs more than `limit`."""
+    from scipy.optimize import linear_sum_assignment  # a second to import, and pictures need none
+
     allowed = np.where(np.isfinite(cost) & (cost <= limit), cost, 1e6)
     rows, columns = linear_sum_assignment(allowed)
     return [(int(r), int(c)) for r, c in zip(rows, columns) if allowed[r, c] <= limit]
