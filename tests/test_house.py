@@ -37,7 +37,7 @@ STRANGERS = ("data", "models")
 # here imports nothing.
 ORDER: dict[str, str] = {
     "core": """
-        layouts angles types geometry camera files reading calibration typed console machine stages
+        layouts angles types geometry camera files reading calibration typed console machine overlap
     """,
     "media": "pictures live video capture window inputs",
     "results": """

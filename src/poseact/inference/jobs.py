@@ -23,7 +23,7 @@ import numpy as np
 from poseact.core.console import EXPECTED, SILENT, Console
 from poseact.core.files import same_file
 from poseact.core.layouts import Layout
-from poseact.core.stages import Behind
+from poseact.core.overlap import Behind
 from poseact.core.types import Result
 from poseact.inference.predictor import results_writer
 from poseact.media.inputs import left_out, list_inputs

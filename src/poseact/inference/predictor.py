@@ -15,7 +15,7 @@ import numpy as np
 
 from poseact.core.geometry import check_box
 from poseact.core.layouts import Layout
-from poseact.core.stages import ahead
+from poseact.core.overlap import ahead
 from poseact.core.types import Result
 from poseact.inference.backends import open_network
 from poseact.inference.box_file import BoxFile

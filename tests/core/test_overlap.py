@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poseact.core.stages import WAITING, Behind, ahead
+from poseact.core.overlap import WAITING, Behind, ahead
 
 
 def threads() -> int:
