@@ -173,13 +173,19 @@ def test_nobody_is_in_noise(weights: Path, clip: Path, out: Path) -> None:
     assert [r.people for r in read_jsonl(out / "dance.jsonl")[1]] == [()] * 12
 
 
-def test_files_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_several_inputs_and_files_of_one_name_have_names_of_their_own(tmp_path: Path) -> None:
     rgb = np.zeros((20, 20, 3), np.uint8)
     for name in ("a/x.png", "a/y.png", "b/x.png", "b/x.jpg", "b/x_2.png"):
         write_image(tmp_path / name, rgb)
     names = [job.name for job in find_jobs(str(tmp_path / "*" / "*"))]
     assert len(names) == 5 and len(set(names)) == 5
     assert names[1] == "y"
+    pair = [str(tmp_path / "a" / "*"), str(tmp_path / "a"), str(tmp_path / "b")]
+    assert len({job.name for job in find_jobs(*pair)}) == len(find_jobs(*pair)) == len(names)
+    with pytest.raises(ValueError, match="^0 is a camera or stream: give it alone"):
+        find_jobs(str(tmp_path / "a"), "0")
+    with pytest.raises(ValueError, match="nothing to predict"):
+        find_jobs()
 
 
 def test_a_stream_has_a_name() -> None:

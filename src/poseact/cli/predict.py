@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predict:
-    """Poses and actions of a picture, folder, glob, video, URL or camera."""
+    """Poses and actions of pictures, videos, folders, globs, a URL or a camera."""
 
-    source: Annotated[Positional[str], arg(metavar="IN")]
-    """File, folder, "glob", URL, or the number of a camera."""
+    source: Annotated[Positional[tuple[str, ...]], arg(metavar="IN [IN ...]")]
+    """Files, folders, "globs"; or one URL, or the number of a camera."""
     out: Out = Path("poseact_out")
     """Folder for NAME.jsonl and the annotated picture (png) or video (mp4)."""
     weights: str = "spnet-s"
@@ -81,7 +81,7 @@ class Predict:
         from poseact.inference.jobs import Done, find_jobs, report, tried
 
         console = Terminal()
-        jobs = find_jobs(self.source, console=console)
+        jobs = find_jobs(*self.source, console=console)
         inputs = len(jobs)
         self._unified(inputs)
         ledger = Ledger(self.out, self._settings()) if self.resume and not jobs[0].live else None
@@ -120,7 +120,7 @@ class Predict:
         """All that results depend on, beside the input."""
         from poseact.inference.fleet import content
 
-        still = replace(self, source="", out=Path(), threads=None, jobs=1, resume=False)
+        still = replace(self, source=(), out=Path(), threads=None, jobs=1, resume=False)
         files = [self.weights, self.detector, self.unified.classifier, self.unified.lifter]
         files += [self.unified.keypoints]
         held = [content(file) for file in files if file is not None and Path(file).is_file()]

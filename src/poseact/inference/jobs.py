@@ -153,20 +153,27 @@ class Wanted:
     limit: int | None = None
 
 
-def find_jobs(source: str, *, console: Console = SILENT) -> list[Job]:
-    """The files, or the one stream, that `source` names; says what of a folder is left out.
+def find_jobs(*sources: str, console: Console = SILENT) -> list[Job]:
+    """The files, or the one stream, that `sources` name; says what of a folder is left out.
 
     A name is the file's without its suffix; where two files share it, the suffix stays and then a
-    number is added. Raises what `list_inputs` raises.
+    number is added. A file that is named twice comes once. ValueError for no source, or a stream
+    among others; and raises what `list_inputs` raises.
     """
-    if is_stream(source):
+    if not sources:
+        raise ValueError("nothing to predict: give a file, folder, URL or the number of a camera")
+    if streams := [source for source in sources if is_stream(source)]:
+        source = streams[0]
+        if len(sources) > 1:
+            raise ValueError(f"{source} is a camera or stream: give it alone")
         if source.isdecimal():
             return [Job(int(source), "video", f"camera{source}")]
         last = source.split("?")[0].rstrip("/").split("/")[-1]
         return [Job(source, "video", Path(last).stem or "stream")]
-    for line in left_out(source):
+    for line in (line for source in sources for line in left_out(source)):
         console.say(line)
-    inputs = list_inputs(source)
+    found = [item for source in sources for item in list_inputs(source)]
+    inputs = list({item.path.absolute(): item for item in found}.values())
     stems = [item.path.stem for item in inputs]
     taken: set[str] = set()
     jobs: list[Job] = []
