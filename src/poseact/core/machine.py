@@ -28,7 +28,9 @@ def default_threads() -> int:
 def has_gpu_driver() -> bool:
     """Whether there is a driver of a GPU that PyTorch could use, without asking PyTorch."""
     devices = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # dxg: WSL, kfd: AMD
-    return any(Path(device).exists() for device in devices) or find_library("nvcuda") is not None
+    if os.name == "nt":
+        return find_library("nvcuda") is not None
+    return any(Path(device).exists() for device in devices)
 
 
 def _container_share(root: Path = Path("/sys/fs/cgroup")) -> float | None:
