@@ -170,6 +170,8 @@ def test_predict_walks_through_a_folder(weights: Path, tmp_path: Path) -> None:
     box = np.array([10.0, 5, 60, 55])
     results = list(predict(tmp_path, weights=weights, box=box))
     assert [r.index for r in results] == [0, 1, 0, 1, 2]
+    names = [Path(r.source).name for r in results]
+    assert names == ["0.png", "1.png", "z.mp4", "z.mp4", "z.mp4"]
     still = Predictor(weights).image(noise(1), box=box).people[0]
     np.testing.assert_allclose(results[1].people[0].xy, still.xy, atol=1e-4)
 

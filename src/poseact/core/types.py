@@ -71,12 +71,17 @@ class Person:
 
 @dataclass(frozen=True)
 class Result:
-    """One frame: everyone seen in it. `labels` are the names of `Person.action`."""
+    """One frame: everyone seen in it.
+
+    labels: the names of `Person.action`. source: the file, URL or camera that `poseact.predict`
+    took it from, "" elsewhere.
+    """
 
     index: int
     time_s: float
     people: tuple[Person, ...]
     labels: tuple[str, ...] = ()
+    source: str = ""
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """A row for each joint of each person, with the cells of `COLUMNS`; None where unknown."""

@@ -296,8 +296,8 @@ def predict(
 
     A picture may also be an array (H, W, 3) uint8 RGB; frames of a video as arrays go to
     `Predictor.session`, several pictures to `Predictor.batch`. Of several files `index` counts the
-    pictures; a video counts its own frames. Options and errors are those of `Predictor`, plus those
-    of reading the source; TypeError for a source of another type.
+    pictures; a video counts its own frames; `source` names the file. Options and errors are those
+    of `Predictor`, plus those of reading the source; TypeError for a source of another type.
 
     >>> for result in predict("dance.mp4"):                # doctest: +SKIP
     ...     print(result.time_s, [person.xy for person in result.people])
@@ -322,11 +322,15 @@ def predict(
         yield predictor.image(source, box=box)
         return
     if is_stream(source):
-        source = int(str(source)) if str(source).isdecimal() else str(source)
-        yield from (result for _, result in predictor.video(source, box=box))
+        name, stream = str(source), int(str(source)) if str(source).isdecimal() else str(source)
+        for _, result in predictor.video(stream, box=box):
+            yield replace(result, source=name)
         return
     for index, item in enumerate(list_inputs(str(source))):
+        name = str(item.path)
         if item.kind == "image":
-            yield replace(predictor.image(read_image(item.path), box=box), index=index)
+            result = predictor.image(read_image(item.path), box=box)
+            yield replace(result, index=index, source=name)
         else:
-            yield from (result for _, result in predictor.video(item.path, box=box))
+            for _, result in predictor.video(item.path, box=box):
+                yield replace(result, source=name)
