@@ -119,11 +119,14 @@ class Predict:
     def _settings(self) -> str:
         """All that results depend on, beside the input."""
         from poseact.inference.fleet import content
+        from poseact.models.cards import available
 
         still = replace(self, source=(), out=Path(), threads=None, jobs=1, resume=False)
         files = [self.weights, self.detector, self.unified.classifier, self.unified.lifter]
         files += [self.unified.keypoints]
-        held = [content(file) for file in files if file is not None and Path(file).is_file()]
+        shipped = available()
+        paths = [shipped.get(str(file), Path(file)) for file in files if file is not None]
+        held = [content(path) for path in paths if path.exists()]
         return f"{__version__} {still} {held}"
 
     def _work(self, inputs: int, bars: Progress | None = None) -> Callable[[Job], Done]:
@@ -175,9 +178,9 @@ class Predict:
 
 def _in_process(command: Predict, inputs: int) -> Callable[[Job], Done]:
     """The work of one of several processes, which share the cores."""
-    from poseact.inference.fleet import cores
+    from poseact.core.machine import usable_cores
 
-    threads = command.threads or max(cores() // command.jobs, 1)
+    threads = command.threads or max(usable_cores() // command.jobs, 1)
     return replace(command, threads=threads)._work(inputs)
 
 

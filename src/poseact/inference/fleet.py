@@ -38,11 +38,12 @@ Start = Callable[[], Work]
 
 
 def content(path: str | Path) -> str:
-    """What a file holds, as 32 hexadecimal digits."""
-    digest = blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while block := file.read(_AT_ONCE):
-            digest.update(block)
+    """What a file, or every file of a folder, holds, as 32 hexadecimal digits."""
+    digest, path = blake2b(digest_size=16), Path(path)
+    for part in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        with part.open("rb") as file:
+            while block := file.read(_AT_ONCE):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -57,12 +58,12 @@ class Ledger:
         self.path = out / LEDGER
         self._settings = blake2b(settings.encode(), digest_size=16).hexdigest()
         self._contents: dict[Job, str] = {}
-        self._known: dict[tuple[str, str], list[str]] = {}
+        self._known: dict[tuple[str, str, str], list[str]] = {}
         if self.path.is_file():
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     row = json.loads(line)
-                    key = str(row["name"]), str(row["content"]) + str(row["settings"])
+                    key = str(row["name"]), str(row["content"]), str(row["settings"])
                     self._known[key] = [str(name) for name in row["files"]]
                 except (ValueError, TypeError, KeyError, RecursionError):
                     continue
@@ -74,15 +75,13 @@ class Ledger:
 
     def add(self, job: Job, done: Done) -> None:
         """Note that a job is finished."""
-        name, key = self._key(job)
-        half = len(key) // 2
-        folder = self.path.parent
+        name, held, settings = self._key(job)
         row = {
             "name": name,
             "source": str(job.source),
-            "content": key[:half],
-            "settings": key[half:],
-            "files": [os.path.relpath(path, folder) for path in done.files],
+            "content": held,
+            "settings": settings,
+            "files": [os.path.relpath(path, self.path.parent) for path in done.files],
         }
         line = json.dumps(row, separators=(",", ":")) + "\n"
         if not self.path.exists():
@@ -94,18 +93,13 @@ class Ledger:
             whole = not end or file.read(1) == b"\n"
             file.write((line if whole else "\n" + line).encode())
 
-    def _key(self, job: Job) -> tuple[str, str]:
+    def _key(self, job: Job) -> tuple[str, str, str]:
         if job not in self._contents:
             self._contents[job] = content(str(job.source))
-        return job.name, self._contents[job] + self._settings
+        return job.name, self._contents[job], self._settings
 
 
 # --------------------------------------------------------------------------- several processes
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Unable(NamedTuple):
@@ -203,6 +197,12 @@ def _serve(pipe: Connection, start: Start) -> None:
     """In a process of its own: jobs in, outcomes out, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
+    with suppress(KeyboardInterrupt):  # it was told to end
+        _work(pipe, start)
+
+
+def _work(pipe: Connection, start: Start) -> None:
+    """One job after the other."""
     work: Work | None = None
     while True:
         try:
