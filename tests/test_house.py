@@ -38,6 +38,7 @@ STRANGERS = ("data", "models")
 ORDER: dict[str, str] = {
     "core": """
         layouts angles types geometry camera files reading calibration typed console machine overlap
+        forms
     """,
     "media": "pictures live video capture window inputs",
     "results": """

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from poseact import __version__
-from poseact.cli.options import Box, Device, Exit, Forms, Out, people_count
+from poseact.cli.options import Box, Device, Exit, Out, people_count
 from poseact.cli.terminal import Terminal, progress
 from poseact.cli.unified import UnifiedOptions
+from poseact.core.forms import Forms
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from poseact.cli.options import Forms, Out
+from poseact.cli.options import Out
 from poseact.cli.terminal import Terminal
+from poseact.core.forms import Forms
 
 
 @dataclass(frozen=True)

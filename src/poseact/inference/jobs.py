@@ -12,7 +12,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from itertools import islice, tee
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -22,6 +22,7 @@ import numpy as np
 
 from poseact.core.console import EXPECTED, SILENT, Console
 from poseact.core.files import same_file
+from poseact.core.forms import Forms
 from poseact.core.layouts import Layout
 from poseact.core.overlap import Behind
 from poseact.core.types import Result
@@ -131,24 +132,10 @@ def report(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which files to write beside NAME.jsonl, and after how many frames to stop."""
+class Wanted(Forms):
+    """The forms, a drawing, filled gaps, and after how many frames to stop."""
 
     drawing: bool = True
-    csv: bool = False
-    html: bool = False
-    coco: bool = False
-    openpose: bool = False
-    trc: bool = False
-    parquet: bool = False
-    bvh: bool = False
-    c3d: bool = False
-    pyskl: bool = False
-    actions: bool = False
-    srt: bool = False
-    vtt: bool = False
-    angles: bool = False
-    repetitions: bool = False
     fill_gaps: bool = False
     limit: int | None = None
 
@@ -349,8 +336,7 @@ def draw(
 def further_forms(table: Path, drawing: Path, wanted: Wanted) -> tuple[list[Path], list[str]]:
     """The further forms of a finished .jsonl, each read frame by frame where the form allows; and
     what is in them, in words."""
-    same = {"drawing": wanted.drawing, "limit": wanted.limit, "fill_gaps": wanted.fill_gaps}
-    if wanted == replace(Wanted(), **same):
+    if not any(getattr(wanted, form.name) for form in fields(Forms)):
         return [], []
     from poseact.results.bvh import write_bvh  # half a second for SciPy
     from poseact.results.repetitions import repetitions, summary, write_repetitions
