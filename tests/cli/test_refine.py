@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from poseact.cli.app import main
-from poseact.results.jsonl import Header, ResultsWriter, read_jsonl
+from poseact.results.jsonl import ResultsWriter, read_jsonl
 from small_media import clip
 from small_results import HEADER, moving
 
@@ -17,8 +17,11 @@ from small_results import HEADER, moving
 def walk(tmp_path: Path) -> Path:
     frames, _ = moving([("walk", 1.0)])
     path = tmp_path / "walk.jsonl"
-    fields = {name: getattr(HEADER, name) for name in Header.__dataclass_fields__}
-    fields |= {"labels": frames[0].labels, "layout": frames[0].people[0].layout, "size": (64, 48)}
+    fields = vars(HEADER) | {
+        "labels": frames[0].labels,
+        "layout": frames[0].people[0].layout,
+        "size": (64, 48),
+    }
     with ResultsWriter(path, **fields) as out:
         for result in frames:
             out.write(result)
@@ -65,3 +68,15 @@ def test_wrong_wishes_end_in_one_line(
     assert main(["refine", str(walk), *(arg.format(tmp_path) for arg in args)]) == 2
     assert words in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_a_form_that_fails_leaves_nothing(
+    walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "walk.trc")
+
+    monkeypatch.setattr("poseact.inference.jobs.write_trc", full)
+    args = ["refine", str(walk), "-o", str(tmp_path / "new" / "again.jsonl"), "--trc", "--csv"]
+    assert main(args) == 2
+    assert not (tmp_path / "new").exists()

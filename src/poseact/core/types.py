@@ -86,8 +86,7 @@ class Result:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """A row for each joint of each person, with the cells of `COLUMNS`; None where unknown."""
         for person in self.people:
-            action, best = self.best(person)
-            probability = None if action is None else best
+            action, probability = self.best(person) or (None, None)
             where = self.index, self.time_s, int(person.track)
             xyz = np.full((len(person.xy), 3), np.nan) if person.xyz is None else person.xyz
             numbers = np.concatenate([person.xy, person.score[:, None], xyz], 1).tolist()
@@ -99,8 +98,8 @@ class Result:
         """Who is in the frame, for notebooks; `results.drawn` shows the picture."""
         rows = []
         for person in self.people:
-            best, probability = self.best(person)
-            act = "" if best is None else f"{best} {100 * probability:.0f} %"
+            best = self.best(person)
+            act = f"{best[0]} {100 * best[1]:.0f} %" if best else ""
             box = ", ".join(f"{edge:.0f}" for edge in person.box)
             rows.append((str(person.track), box, f"{person.score.mean():.2f}", act))
         head = "".join(f"<th>{name}</th>" for name in ("track", "box, px", "score", "action"))
@@ -110,10 +109,10 @@ class Result:
         title = f"frame {self.index}, {self.time_s:.2f} s: {len(self.people)} people"
         return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
 
-    def best(self, person: Person) -> tuple[str | None, float]:
+    def best(self, person: Person) -> tuple[str, float] | None:
         """Somebody's most probable action and its probability; None where there is none."""
         if person.action is None or not np.isfinite(person.action).any():
-            return None, np.nan
+            return None
         best = int(np.nanargmax(person.action))
         return self.labels[best], float(person.action[best])
 

@@ -26,7 +26,7 @@ from poseact.core.forms import Forms
 from poseact.core.layouts import Layout
 from poseact.core.overlap import Behind
 from poseact.core.types import Result
-from poseact.inference.predictor import results_writer
+from poseact.inference.predictor import results_header
 from poseact.media.inputs import left_out, list_inputs
 from poseact.media.live import is_stream
 from poseact.media.pictures import Broken, Frame, read_image, write_image
@@ -195,23 +195,17 @@ def predict_job(
     if wanted.drawing and _same(drawing, job.source):
         raise ValueError(f"{drawing} would overwrite its own input; give another folder with -o")
     table = out / f"{job.name}.jsonl"
-    fresh, before, broken = not out.exists(), _outputs(out, job), ""
-    try:
+    broken = ""
+    with whole_set(out, job):
         with ExitStack() as stack:
             source = _open(predictor, job, box, stack)
             count = source.count
             if wanted.limit is not None:
                 count = wanted.limit if count is None else min(count, wanted.limit)
-            writer = stack.enter_context(
-                results_writer(
-                    table,
-                    predictor,
-                    source=job.source,
-                    model=model,
-                    fps=source.fps,
-                    size=source.size,
-                )
+            header = results_header(
+                predictor, source=job.source, model=model, fps=source.fps, size=source.size
             )
+            writer = stack.enter_context(ResultsWriter(table, **vars(header)))
             seen = islice(watch(source.seen, count), wanted.limit)
             noted = _Noted(_filled(seen) if wanted.fill_gaps else seen, writer)
             # A live source has no end of its own: Ctrl-C is its end, and what was seen is kept.
@@ -228,8 +222,19 @@ def predict_job(
         drawn = [drawing] if wanted.drawing else []
         tables, notes = further_forms(table, drawing, wanted)
         return Done([table, *drawn, *tables], notes, broken=broken)
+
+
+@contextlib.contextmanager
+def whole_set(out: Path, job: Job) -> Iterator[None]:
+    """While the files of a job are written into the folder `out`: all of them come, or none.
+
+    A folder that was made for them goes again. ValueError and OSError name the source.
+    """
+    fresh, before = not out.exists(), _outputs(out, job)
+    try:
+        yield
     except BaseException as error:
-        for left in _outputs(out, job) - before:  # no half set
+        for left in _outputs(out, job) - before:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         if not isinstance(error, ValueError | OSError) or str(job.source) in str(error):
             raise

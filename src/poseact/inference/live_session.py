@@ -17,7 +17,7 @@ import numpy as np
 from poseact.core.console import SILENT, Console
 from poseact.core.types import Result
 from poseact.inference.backends import FrameNetwork
-from poseact.inference.predictor import Predictor, results_writer
+from poseact.inference.predictor import Predictor, results_header
 from poseact.media.capture import Capture
 from poseact.media.live import Newest
 from poseact.media.pictures import Frame
@@ -251,15 +251,15 @@ def watch_live(
         stack.enter_context(capture)
         results: ResultsWriter | None = None
         if record is not None:
+            header = results_header(
+                predictor,
+                source=capture.source,
+                model=model,
+                fps=capture.fps,
+                size=capture.size,
+            )
             results = stack.enter_context(
-                results_writer(
-                    record.with_suffix(".jsonl"),
-                    predictor,
-                    source=capture.source,
-                    model=model,
-                    fps=capture.fps,
-                    size=capture.size,
-                )
+                ResultsWriter(record.with_suffix(".jsonl"), **vars(header))
             )
         video: VideoWriter | None = None
         with suppress(KeyboardInterrupt):

@@ -29,7 +29,7 @@ from poseact.media.pictures import Frame, read_image
 from poseact.media.video import VideoReader
 from poseact.models.cards import Card
 from poseact.models.exported import Runtime
-from poseact.results.jsonl import ResultsWriter
+from poseact.results.jsonl import Header
 
 if TYPE_CHECKING:
     from poseact.models.weights import Network
@@ -216,27 +216,17 @@ class _Scaled(Protocol):
     def scale(self, size: tuple[int, int], /) -> tuple[float | None, float | None]: ...
 
 
-def results_writer(
-    path: Path,
+def results_header(
     predictor: _Scaled,
     *,
-    source: str | int | Path,
     model: str,
     fps: float | None,
     size: tuple[int, int],
-) -> ResultsWriter:
-    """A file for the results of a predictor; model: the name of its weights, for the header."""
-    focal_px, height_m = predictor.scale(size)
-    return ResultsWriter(
-        path,
-        layout=predictor.layout,
-        labels=predictor.labels,
-        source=str(source),
-        model=model,
-        fps=fps,
-        size=size,
-        focal_px=focal_px,
-        height_m=height_m,
+    source: str | int | Path = "",
+) -> Header:
+    """What a file of a predictor's results says first; model: the name of its weights."""
+    return Header(
+        predictor.layout, predictor.labels, str(source), model, fps, size, *predictor.scale(size)
     )
 
 

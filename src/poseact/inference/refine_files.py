@@ -9,7 +9,7 @@ from pathlib import Path
 
 from poseact.core.files import check_not_input
 from poseact.core.types import Result
-from poseact.inference.jobs import Done, Wanted, draw, further_forms
+from poseact.inference.jobs import Done, Job, Wanted, draw, further_forms, whole_set
 from poseact.media.pictures import Frame
 from poseact.media.video import VideoReader
 from poseact.results.filters import Filter, constant_bones, filtered
@@ -46,20 +46,21 @@ def refine_job(
         results = filtered(results, smooth)
     if constant:
         results = constant_bones(results)
-    fields = {name: getattr(header, name) for name in header.__dataclass_fields__}
-    with ExitStack() as stack:
-        if video is not None:
-            reader = stack.enter_context(VideoReader(video))
-            if header.size is not None and tuple(header.size) != reader.size:
-                raise ValueError(
-                    f"{video}: frames of {reader.size} px, the results are of {header.size}; give "
-                    "the video that they were made of"
-                )
-            draw(_paired(reader, results), drawing, reader.fps, stack)
-        writer = stack.enter_context(ResultsWriter(out, **fields))
-        for result in results:
-            writer.write(result)
-    forms, notes = further_forms(out, drawing, replace(wanted, drawing=video is not None))
+    job = Job(str(source), "keypoints", out.stem)
+    with whole_set(out.parent, job):
+        with ExitStack() as stack:
+            if video is not None:
+                reader = stack.enter_context(VideoReader(video))
+                if header.size is not None and tuple(header.size) != reader.size:
+                    raise ValueError(
+                        f"{video}: frames of {reader.size} px, the results are of {header.size}; "
+                        "give the video that they were made of"
+                    )
+                draw(_paired(reader, results), drawing, reader.fps, stack)
+            writer = stack.enter_context(ResultsWriter(out, **vars(header)))
+            for result in results:
+                writer.write(result)
+        forms, notes = further_forms(out, drawing, replace(wanted, drawing=video is not None))
     return Done([out, *([drawing] if video else []), *forms], notes)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from poseact.core.layouts import Layout
-from poseact.core.types import Result
+from poseact.core.types import Person, Result
 
 if TYPE_CHECKING:
     from supervision import Detections, KeyPoints  # pyright: ignore[reportMissingImports]
@@ -36,13 +36,13 @@ def to_supervision(result: Result) -> tuple[KeyPoints, Detections]:
     # Versions before 0.28 call it confidence.
     named = "keypoint_confidence" in inspect.signature(sv.KeyPoints).parameters
     scores: dict[str, Any] = {"keypoint_confidence" if named else "confidence": score}
-    acts = [result.best(person)[0] for person in people]
+    labels = [_label(result, person)[0] for person in people]
     detections = sv.Detections(
         xyxy=np.array([p.box for p in people], np.float32).reshape(count, 4),
         confidence=score.mean(1) if joints else np.zeros(0, np.float32),
         class_id=np.zeros(count, int),
         tracker_id=np.array([p.track for p in people], int),
-        data={"class_name": np.array([act or "person" for act in acts], object)} if acts else {},
+        data={"class_name": np.array(labels, object)} if labels else {},
     )
     return sv.KeyPoints(xy=xy, class_id=np.zeros(count, int), **scores), detections
 
@@ -63,8 +63,8 @@ def to_fiftyone(result: Result, size: tuple[int, int]) -> dict[str, list[dict[st
     scale = np.array(size, float)
     found: dict[str, list[dict[str, Any]]] = {"keypoints": [], "detections": []}
     for person in result.people:
-        label, action = result.best(person)
-        shared = {"label": label or "person", "index": int(person.track)}
+        label, sure = _label(result, person)
+        shared = {"label": label, "index": int(person.track)}
         low, high = person.box[:2] / scale, person.box[2:] / scale
         found["keypoints"].append(
             {
@@ -77,7 +77,12 @@ def to_fiftyone(result: Result, size: tuple[int, int]) -> dict[str, list[dict[st
             {
                 **shared,
                 "bounding_box": [float(v) for v in (*low, *(high - low))],
-                "confidence": float(person.score.mean()) if label is None else action,
+                "confidence": sure,
             }
         )
     return found
+
+
+def _label(result: Result, person: Person) -> tuple[str, float]:
+    """The likeliest action, else a person; and how sure that is."""
+    return result.best(person) or ("person", float(person.score.mean()))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from poseact.core.files import whole_file
-from poseact.inference.predictor import Predictor
-from poseact.results.jsonl import Header, header_json, result_json
+from poseact.inference.predictor import Predictor, results_header
+from poseact.results.jsonl import header_json, result_json
 from poseact.web.decoding import Decoders, Upload
 
 Line = dict[str, Any]
@@ -43,16 +43,7 @@ class Answers:
 
     def _lines(self, upload: Upload) -> Iterator[Line]:
         predictor = self._predictor
-        focal_px, height_m = predictor.scale(upload.size)
-        header = Header(
-            predictor.layout,
-            predictor.labels,
-            model=self._model,
-            fps=upload.fps,
-            size=upload.size,
-            focal_px=focal_px,
-            height_m=height_m,
-        )
+        header = results_header(predictor, model=self._model, fps=upload.fps, size=upload.size)
         yield header_json(header)
         if upload.kind == "image":
             for frame in upload.frames:
